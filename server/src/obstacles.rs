@@ -26,6 +26,8 @@ pub struct Obstacles {
 struct Met {
     held_back: Option<HeldBack>,
     launches: Option<FailedLaunch>,
+    offline_launches: Option<FailedLaunch>,
+    shim_too_old: bool,
     git: HashMap<TicketId, (Instant, GitStep)>,
 }
 
@@ -51,6 +53,26 @@ impl Obstacles {
     #[must_use]
     pub fn launches(&self) -> Option<FailedLaunch> {
         self.lock().launches.clone()
+    }
+
+    /// The same for workers without a network.
+    pub fn set_offline_launches(&self, failed: Option<FailedLaunch>) {
+        self.lock().offline_launches = failed;
+    }
+
+    #[must_use]
+    pub fn offline_launches(&self) -> Option<FailedLaunch> {
+        self.lock().offline_launches.clone()
+    }
+
+    /// Whether the shim that was launched last for setups and gates runs none of them.
+    pub fn set_shim_too_old(&self, is_too_old: bool) {
+        self.lock().shim_too_old = is_too_old;
+    }
+
+    #[must_use]
+    pub fn is_shim_too_old(&self) -> bool {
+        self.lock().shim_too_old
     }
 
     /// Takes the git steps of a ticket in hand, until what is returned is dropped. `None`: they are in hand already.

@@ -54,6 +54,11 @@ pub(crate) struct Told {
 }
 
 impl Told {
+    /// Adds something that must never happen and did.
+    pub(crate) fn accuse(&mut self, wrong: String) {
+        self.wrong.push(wrong);
+    }
+
     /// Without the attempts that were lost to a kill, and their events.
     fn without_the_killed(&self) -> Self {
         let killed: Vec<&String> = self

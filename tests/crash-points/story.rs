@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::Path;
 
+use e2e::clock_shift::ClockShift;
 use e2e::eventually::eventually;
 use e2e::kept::Kept;
 use e2e::server::Setup;
@@ -42,6 +43,26 @@ command = ["false"]
 retries = 0
 "#;
 
+/// A gate that is always red; from its second run on, it waits for a sign in this directory. And a cleanup.
+fn judged(signs: &Path) -> String {
+    let signs = signs.display();
+    let gate = format!(
+        "test -e {signs}/first || {{ touch {signs}/first; exit 1; }}; \
+         while ! test -e {signs}/judge; do sleep 0.05; done; exit 1"
+    );
+    let (gate, cleanup) = (
+        json!(["sh", "-c", gate]),
+        json!([["sh", "-c", format!("echo clean >> {signs}/cleaned")]]),
+    );
+    format!(
+        "[worktree]\ncleanup = {cleanup}\n\n\
+         [[gate]]\nname = \"test\"\ncommand = {gate}\nretries = 0\nbaseline = false\n"
+    )
+}
+
+/// Long enough for a worktree to be due for removal.
+const TWO_DAYS: i64 = 2 * 86_400;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Story {
     /// One stage fails once and is sent back once; the kill comes after everything was set up.
@@ -57,19 +78,23 @@ pub(crate) enum Story {
     /// The worktree is set up, and gates judge the work: one is red at first, one fails on the base commit too, and the
     /// base branch moves before the merge.
     Gated,
+    /// A red gate puts the ticket on hold, runs once more because the coordinator asks, and is waived. Two days later, the
+    /// worktree is cleaned up and removed.
+    Judged,
     /// The coordinator does everything that it can do by itself, and repeats every call without an
     /// answer.
     Coordinated,
 }
 
 impl Story {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Usual,
         Self::FirstStart,
         Self::ShimDies,
         Self::Collected,
         Self::Closed,
         Self::Gated,
+        Self::Judged,
         Self::Coordinated,
     ];
 
@@ -81,6 +106,9 @@ impl Story {
             ("settle", _) => Self::Closed,
             ("check" | "check_claim" | "check_end" | "check_judged" | "check_planned", _)
             | (_, "server.land.before_judged") => Self::Gated,
+            ("waive" | "run_gates" | "cleanup_begun" | "remove" | "worktree_removed", _) => {
+                Self::Judged
+            }
             (
                 "pause" | "resume" | "resume_ticket" | "complete_stage" | "close" | "due"
                 | "stop_worker" | "stop_work" | "mark",
@@ -115,6 +143,7 @@ impl Story {
                 "fake: build#1: write a.txt bad\nfake: build#1: touch {signs}/up\n\
                  fake: build#1: wait-for {signs}/go\nfake: build#2: write a.txt good"
             ),
+            Self::Judged => String::new(),
             Self::Collected | Self::Closed => {
                 format!(
                     "fake: design: touch {signs}/up\nfake: design: wait-for {signs}/go\n{PLANS}"
@@ -125,18 +154,30 @@ impl Story {
     }
 
     fn plan(self) -> &'static [&'static str] {
-        if self == Self::Gated { &PLAN[1..2] } else { &PLAN }
+        if matches!(self, Self::Gated | Self::Judged) { &PLAN[1..2] } else { &PLAN }
     }
 }
 
 /// Runs a story of these programs, with or without a kill at a point, and examines the result.
 pub(crate) async fn tell(story: Story, point: Option<&str>, programs: &Programs) -> Told {
-    let kept = Kept::prepare(
-        Setup::default()
-            .programs(programs.directory())
-            .env("VIBE_ENSEMBLE_LINGER_MS", "200")
-            .env("VIBE_ENSEMBLE_HEARTBEAT_MS", "100"),
-    );
+    let setup = Setup::default()
+        .programs(programs.directory())
+        .env("VIBE_ENSEMBLE_LINGER_MS", "200")
+        .env("VIBE_ENSEMBLE_HEARTBEAT_MS", "100");
+    let clock = ClockShift::build();
+    let kept = Kept::prepare(match story {
+        Story::Judged => clock
+            .applied_to(setup)
+            .env("VIBE_ENSEMBLE_SWEEP_AFTER_MS", "1")
+            .env("VIBE_ENSEMBLE_KEEP_WORKTREES_DAYS", "1"),
+        Story::Usual
+        | Story::FirstStart
+        | Story::ShimDies
+        | Story::Collected
+        | Story::Closed
+        | Story::Gated
+        | Story::Coordinated => setup,
+    });
     let fired = kept.directory.join("fired");
     let arm = async || {
         let mut server = kept.server().await;
@@ -150,16 +191,30 @@ pub(crate) async fn tell(story: Story, point: Option<&str>, programs: &Programs)
         arm().await;
     }
     let repository = kept.repository("shop", "merge").await;
-    if story == Story::Gated {
-        for (name, text) in [(".vibe-ensemble.toml", GATES), (".gitignore", "deps\n")] {
+    let directory = kept.directory.clone();
+    let gates = match story {
+        Story::Gated => Some(GATES.to_owned()),
+        Story::Judged => Some(judged(&directory)),
+        Story::Usual
+        | Story::FirstStart
+        | Story::ShimDies
+        | Story::Collected
+        | Story::Closed
+        | Story::Coordinated => None,
+    };
+    if let Some(gates) = gates {
+        for (name, text) in [(".vibe-ensemble.toml", gates.as_str()), (".gitignore", "deps\n")] {
             fs::write(repository.path.join(name), text).expect("the directory is writable");
         }
         repository.git(&["add", "."]);
         repository.git(&["commit", "--quiet", "-m", "Say what must hold"]);
     }
-    let directory = kept.directory.clone();
     for stage in PLAN {
         kept.worker_type("shop", stage, 1).await;
+    }
+    if story == Story::Judged {
+        let at_once = json!({"project": "shop", "worker_type": "build", "max_gate_failures": 1});
+        kept.ok("update_worker_type", at_once).await;
     }
     if story != Story::FirstStart {
         let status = kept.server().await.stop().await;
@@ -197,9 +252,57 @@ pub(crate) async fn tell(story: Story, point: Option<&str>, programs: &Programs)
             repository.git(&["commit", "--quiet", "--allow-empty", "-m", "Of the user"]);
             fs::write(directory.join("go"), "").expect("the directory is writable");
         }
+        Story::Judged => judge(&kept, &ticket, &directory, &clock).await,
         Story::Coordinated => coordinate(&kept, &ticket, &directory).await,
     }
-    oracle::look(&kept, &ticket, point.map(|_| fired.as_path())).await
+    let mut told = oracle::look(&kept, &ticket, point.map(|_| fired.as_path())).await;
+    if story == Story::Judged {
+        let cleaned = fs::read_to_string(directory.join("cleaned")).unwrap_or_default();
+        if cleaned != "clean\n" {
+            told.accuse(format!("it was not cleaned up once: {cleaned:?}"));
+        }
+    }
+    told
+}
+
+/// Asks for the gates of a ticket that one of them holds, waives that one, and waits until the worktree is gone.
+async fn judge(kept: &Kept, ticket: &str, directory: &Path, clock: &ClockShift) {
+    let found = async || kept.ok("get_ticket", json!({"ticket_id": ticket})).await;
+    let red = async |times: usize| {
+        eventually(&format!("the gate of {ticket} is red for the {times}. time"), || async {
+            let events = kept.events(Some(ticket)).await;
+            let count = events.iter().filter(|event| event["kind"] == "gate_failed").count();
+            let found = found().await;
+            let is_held = found["state"] == "on_hold" && count == times;
+            if is_held { Ok(()) } else { Err(format!("{count}: {found}")) }
+        })
+        .await;
+    };
+    red(1).await;
+    drop(kept.call("run_gates", json!({"ticket_id": ticket})).await);
+    fs::write(directory.join("judge"), "").expect("the directory is writable");
+    red(2).await;
+    let reason = "It is red for everybody.";
+    let waiver = json!({"ticket_id": ticket, "gate": "test", "reason": reason});
+    drop(kept.call("waive_gate", waiver).await);
+    let closed = eventually(&format!("{ticket} is closed"), || async {
+        let found = found().await;
+        if found["state"] == "closed" { Ok(found) } else { Err(found.to_string()) }
+    })
+    .await;
+    let worktree = closed["worktree"].as_str().expect("it has one").to_owned();
+    let mut server = kept.server().await;
+    if server.is_running() {
+        server.stop().await;
+    }
+    drop(server);
+    clock.set(TWO_DAYS);
+    eventually("the worktree is gone, and the database knows it", || async {
+        let found = found().await;
+        let is_gone = found["worktree"].is_null() && !Path::new(&worktree).exists();
+        if is_gone { Ok(()) } else { Err(found.to_string()) }
+    })
+    .await;
 }
 
 /// Everything a coordinator does to a ticket. A call that died with its server is repeated, and may

@@ -50,6 +50,7 @@ mod mounts;
 mod neighbours;
 mod notify;
 mod official;
+mod offline_gates;
 mod old_shim;
 mod outcomes;
 mod overdue;

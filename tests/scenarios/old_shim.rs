@@ -208,6 +208,10 @@ async fn a_shim_that_is_too_old_for_setup_and_gates_is_granted_none_and_the_log_
     let found = bed.get(&ticket).await;
     assert_eq!((&found["state"], &found["attempts"]), (&json!("running"), &json!([])), "{found}");
     assert!(bed.server.log().contains("install the one of this version"));
+    let why = text(&found, "waiting_for");
+    for told in ["runs no setup and no gate", "Install the vibe-ensemble-shim of this version"] {
+        assert!(why.contains(told), "{told}: {why}");
+    }
     // A shim of this version says what it can run, and is welcome as a worker of agents meanwhile.
     let id = bed.ticket("shop", &["build"], "").await;
     let another = self::order(directory.path()).await;

@@ -8,6 +8,7 @@ use crate::browser::BROWSERS;
 use crate::claude;
 use crate::frozen::Frozen;
 use crate::memory_group::MemoryGroup;
+use crate::systemd::WorkerSocket;
 use crate::task_group::TaskGroup;
 use crate::terminal::Terminal;
 use crate::tmpfs::Tmpfs;
@@ -26,6 +27,8 @@ pub enum Need {
     Browser,
     /// The right to become another user.
     Root,
+    /// The right to give a process a network of its own.
+    Networks,
     /// The right to mount a file system in memory.
     Mounts,
     /// A file system on a loop device that can be frozen.
@@ -49,6 +52,7 @@ impl Need {
             Self::McpTools => "mcp-tools",
             Self::Browser => "browser",
             Self::Root => "root",
+            Self::Networks => "networks",
             Self::Mounts => "mounts",
             Self::Freezing => "freezing",
             Self::MemoryGroup => "memory-group",
@@ -84,6 +88,10 @@ impl Need {
             Self::Claude | Self::McpTools | Self::Browser => Ok(()),
             Self::Root if nix::unistd::geteuid().is_root() => Ok(()),
             Self::Root => missing("needs root, to become another user".to_owned()),
+            Self::Networks if WorkerSocket::can_take_networks_away() => Ok(()),
+            Self::Networks => missing(
+                "needs root, util-linux and iproute2, for processes without a network".to_owned(),
+            ),
             Self::Mounts => Tmpfs::can_be_mounted()
                 .or_else(|errno| missing(format!("needs root, to mount a file system ({errno})"))),
             Self::Freezing => Frozen::mount().map(drop).or_else(|why| {

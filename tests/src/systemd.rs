@@ -1,5 +1,5 @@
-//! What systemd does for `vibe-ensemble-worker.socket`, without systemd: starts a shim for each
-//! connection.
+//! What systemd does for `vibe-ensemble-worker.socket` and `vibe-ensemble-gate.socket`, without systemd:
+//! starts a shim for each connection.
 //!
 //! It contains no process: what needs control groups is tested where a real systemd runs.
 
@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
@@ -21,7 +22,10 @@ use std::thread::JoinHandle;
 use crate::binaries;
 use crate::server::Server;
 
-/// A listening `worker.sock`. Dropping it closes the socket; shims continue.
+/// The program may be where only root looks.
+const LOOPBACK_UP: &str = "PATH=$PATH:/usr/sbin:/sbin ip link set lo up";
+
+/// A listening `worker.sock` or `gate.sock`. Dropping it closes the socket; shims continue.
 #[derive(Debug)]
 pub struct WorkerSocket {
     path: PathBuf,
@@ -43,12 +47,41 @@ impl WorkerSocket {
     /// Listens where the server looks.
     #[must_use]
     pub fn listen(server: &Server, max_connections: usize) -> Self {
-        let path = server.runtime_dir().join("worker.sock");
+        let shim = server.command_of(&binaries::shim());
+        Self::listen_at(server, "worker.sock", shim, max_connections)
+    }
+
+    /// The same for gates without a network. `keeps`: whether it can take the network away, as root
+    /// can; otherwise it does what systemd does then, and starts the shim all the same.
+    #[must_use]
+    pub fn listen_for_gates(server: &Server, keeps: bool) -> Self {
+        let shim = binaries::shim();
+        let mut command = server.command_of(Path::new(if keeps { "unshare" } else { "env" }));
+        if keeps {
+            // As systemd does, with the loopback interface up.
+            command.args(["--net", "sh", "-c", &format!("{LOOPBACK_UP} && exec \"$0\" \"$@\"")]);
+        }
+        command.arg(shim);
+        Self::listen_at(server, "gate.sock", command, /* max connections */ 8)
+    }
+
+    /// Whether this machine lets a test start a process without a network.
+    #[must_use]
+    pub fn can_take_networks_away() -> bool {
+        let mut command = Command::new("unshare");
+        command
+            .args(["--net", "sh", "-c", LOOPBACK_UP])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    }
+
+    fn listen_at(server: &Server, name: &str, mut shim: Command, max_connections: usize) -> Self {
+        let path = server.runtime_dir().join(name);
         std::fs::create_dir_all(server.runtime_dir()).expect("the directory is writable");
         let listener = UnixListener::bind(&path).expect("the directory is writable");
         let state = Arc::new(State::default());
         state.max_connections.store(max_connections, Ordering::SeqCst);
-        let mut shim = server.command_of(&binaries::shim());
         shim.arg("--unit").stdout(Stdio::null());
         let log = server.path("shims.log");
         let shared = Arc::clone(&state);

@@ -16,6 +16,7 @@ use nix::poll::poll;
 use shim_evidence::boot;
 use shim_evidence::cgroup;
 use shim_evidence::descendants::descendants;
+use shim_evidence::network;
 use shim_evidence::process::Process;
 use shim_protocol::frame::Decoded;
 use shim_protocol::message::LaunchOrder;
@@ -71,6 +72,7 @@ pub fn run(order: LaunchOrder, inherited: Inherited, worker_lock: &File) -> Exit
         nonce,
         place_id: order.place_id.clone(),
         traces: traces(&inherited, worker_lock, &seal_key),
+        network: network::own(),
     };
     let mut supervisor = Supervisor {
         machine: Machine::new(identity, clock::monotonic()),

@@ -19,7 +19,7 @@ const LOST_AND_FOUND: &str = "lost+found";
 pub(super) const STATE_MARKS: &[&str] =
     &[".lock", "vibe-ensemble.db", "tokens", "attempts", "workers"];
 /// What says that a runtime directory is.
-pub(super) const RUNTIME_MARKS: &[&str] = &["server.lock", "shim.sock", "worker.sock"];
+pub(super) const RUNTIME_MARKS: &[&str] = &["server.lock", "shim.sock", "worker.sock", "gate.sock"];
 
 /// Our own directory below a shared one; `None` if `directory` is our own, or can become it.
 pub(super) fn own_below(directory: &Path, marks: &[&str]) -> Option<PathBuf> {

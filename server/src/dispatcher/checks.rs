@@ -133,7 +133,8 @@ impl Completions {
         found: &Attempt,
         ending: CheckEnding,
     ) -> Result<EndReport> {
-        let tidied = self.worktrees.tidy(found).await?;
+        let is_set_up = found.kind == AttemptKind::Setup && ending.ran == Ran::Passed;
+        let tidied = self.worktrees.tidy(found, /* keeps base */ is_set_up).await?;
         let ending =
             CheckEnding { note: tidied.note.clone(), tests: tidied.tests.clone(), ..ending };
         let report = self.store.end_check(ending, self.clock.now()).await?;

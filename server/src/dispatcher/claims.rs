@@ -111,7 +111,7 @@ impl Claims {
         is_patient: bool,
     ) -> Result<Answer> {
         let now = self.clock.now();
-        if pull.is_asked && is_patient && !self.store.has_checks(worker.project, now).await? {
+        if pull.is_asked && is_patient && !self.store.has_checks(worker, now).await? {
             return Ok(Answer::Wait);
         }
         pull.is_asked = true;
@@ -126,8 +126,8 @@ impl Claims {
                 self.worktrees.clear_report(attempt, &directory).await?;
                 Answer::Grant(Box::new(self.grants.check(&granted)))
             }
-            CheckClaim::Nothing if is_patient => Answer::Wait,
-            CheckClaim::Nothing | CheckClaim::Leave => Answer::Nothing,
+            CheckClaim::Nothing | CheckClaim::Changed if is_patient => Answer::Wait,
+            CheckClaim::Nothing | CheckClaim::Changed | CheckClaim::Leave => Answer::Nothing,
         })
     }
 }

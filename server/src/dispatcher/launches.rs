@@ -10,15 +10,18 @@ use shim_protocol::message::LaunchOrder;
 
 use super::background::Background;
 use super::gate::Gate;
+use super::offline::Offline;
 use super::places::Places;
 use super::started::Started;
 use crate::clock::Clock;
+use crate::domain::gates::offline::Unkept;
 use crate::domain::queue;
 use crate::domain::slots;
 use crate::domain::time::Timestamp;
 use crate::domain::waiting::FailedLaunch;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerKind;
+use crate::domain::worker::WorkerState;
 use crate::journal;
 use crate::obstacles::Obstacles;
 use crate::shim::launch::LaunchError;
@@ -37,11 +40,15 @@ pub(super) struct Launches {
     pub(super) store: Store,
     pub(super) clock: Clock,
     pub(super) launcher: Launcher,
+    pub(super) offline: Offline,
     pub(super) places: Arc<Places>,
     /// Until when no worker of setups and gates is launched: the installed shim cannot run them.
     pub(super) too_old_until: Arc<Mutex<Option<Instant>>>,
     /// Shut for a while after launches have failed.
     pub(super) gate: Arc<Gate>,
+    /// The same for workers without a network, which are started in another way: their failures keep no other worker
+    /// waiting.
+    pub(super) offline_gate: Arc<Gate>,
     pub(super) started: Started,
     pub(super) obstacles: Obstacles,
     pub(super) background: Background,
@@ -50,6 +57,7 @@ pub(super) struct Launches {
 impl Launches {
     /// Launches what is wanted and permitted; `workers` are all that are not stopped.
     pub(super) async fn launch(&self, workers: &[Worker], now: Timestamp) -> Result<()> {
+        self.launch_offline().await?;
         let allowed = self.gate.allows(Instant::now());
         if allowed == 0 {
             return Ok(());
@@ -62,7 +70,7 @@ impl Launches {
         }
         // While the gate allows single tries, no more rows are written than launches are tried.
         let mut left =
-            if allowed == 1 { 1 - self.store.unlaunched().await?.len().min(1) } else { allowed };
+            if allowed == 1 { 1 - self.unlaunched(true).await?.len().min(1) } else { allowed };
         for (index, count) in queue::launches(&queues, live, self.store.rules().max_workers) {
             let count = count.min(i64::try_from(left).unwrap_or(i64::MAX));
             left -= usize::try_from(count).unwrap_or_default();
@@ -72,7 +80,7 @@ impl Launches {
             }
         }
         let mut launched = false;
-        for worker in self.store.unlaunched().await?.into_iter().take(allowed) {
+        for worker in self.unlaunched(true).await?.into_iter().take(allowed) {
             launched |= self.launch_one(worker).await?;
         }
         if !launched && allowed == 1 {
@@ -81,31 +89,86 @@ impl Launches {
         Ok(())
     }
 
+    /// The same for workers without a network, whose rows exist.
+    async fn launch_offline(&self) -> Result<()> {
+        let allowed = self.offline_gate.allows(Instant::now());
+        if allowed == 0 {
+            return Ok(());
+        }
+        let mut launched = false;
+        for worker in self.unlaunched(false).await?.into_iter().take(allowed) {
+            launched |= self.launch_one(worker).await?;
+        }
+        if !launched && allowed == 1 {
+            self.offline_gate.unused();
+        }
+        Ok(())
+    }
+
+    async fn unlaunched(&self, has_network: bool) -> Result<Vec<Worker>> {
+        let mut found = self.store.unlaunched().await?;
+        found.retain(|worker| worker.has_network == has_network);
+        Ok(found)
+    }
+
+    /// What slows launches of such a worker down.
+    pub(super) fn gate_of(&self, worker: &Worker) -> &Gate {
+        if worker.has_network { &self.gate } else { &self.offline_gate }
+    }
+
+    /// When to look again, while launches wait.
+    pub(super) fn opens_in(&self, now: Instant) -> Option<Duration> {
+        let both = [self.gate.opens_in(now), self.offline_gate.opens_in(now)];
+        both.into_iter().flatten().min()
+    }
+
     /// The installed shim runs agents only. It may be replaced at any moment.
     pub(super) fn is_too_old(&self) {
         let until = Instant::now() + TOO_OLD;
         *self.too_old_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        self.obstacles.set_shim_too_old(true);
         tracing::error!(
             "the installed vibe-ensemble-shim runs no setup and no gate; install the one of this version"
         );
     }
 
-    /// Writes the rows of workers that run setups and gates; the next look launches them.
-    pub(super) async fn launch_checks(&self, now: Timestamp) -> Result<()> {
+    /// Writes the rows of workers that run setups and gates; the next look launches them. `workers` are all that are not
+    /// stopped.
+    pub(super) async fn launch_checks(&self, workers: &[Worker], now: Timestamp) -> Result<()> {
         let until = *self.too_old_until.lock().unwrap_or_else(PoisonError::into_inner);
         if until.is_some_and(|until| Instant::now() < until) {
             return Ok(());
         }
-        let (due, live) = self.store.due_checks(now).await?;
+        let (mut due, live) = self.store.due_checks(now).await?;
+        if let Some(why) = self.offline.missing() {
+            for kind in due.extract_if(.., |kind| !kind.has_network) {
+                self.store.offline_refused(kind.project, why, now).await?;
+            }
+        }
         let mut room = self.store.rules().max_gates - live;
-        let mut planned = false;
-        for project in due {
-            let count = (project.due - project.free_workers).min(room);
+        let (mut planned, mut crowded) = (false, 0);
+        for kind in &due {
+            let wanted = kind.due - kind.free_workers;
+            let count = wanted.min(room);
             if count > 0 {
                 room -= count;
-                self.store.plan_check_workers(project.project, count, now).await?;
+                self.store.plan_check_workers(kind.project, kind.has_network, count, now).await?;
                 planned = true;
             }
+            crowded += (wanted - count.max(0)).max(0);
+        }
+        // A worker that waits for work of its own kind must not keep out one that has work.
+        let is_needed = |worker: &&Worker| {
+            due.iter().any(|kind| {
+                (kind.project, kind.has_network) == (worker.project, worker.has_network)
+            })
+        };
+        let spare = workers
+            .iter()
+            .filter(|worker| worker.kind == WorkerKind::Check && worker.state == WorkerState::Idle)
+            .filter(|worker| !is_needed(worker));
+        for worker in spare.take(usize::try_from(crowded).unwrap_or_default()) {
+            self.store.retire(worker.id, now).await?;
         }
         if planned {
             self.background.look_again();
@@ -142,7 +205,8 @@ impl Launches {
         self.started.begin(worker.id);
         self.background.spawn(async move {
             faults::point!("server.launch.before");
-            let launched = shared.launcher.launch(order, shared.gate.patience()).await;
+            let patience = shared.gate_of(&worker).patience();
+            let launched = shared.launcher.launch(order, worker.has_network, patience).await;
             faults::point!("server.launch.after");
             match launched {
                 Ok(process) => {
@@ -161,10 +225,22 @@ impl Launches {
 
     /// A shim that said hello shows that launching works, so the workers that waited for the
     /// outcome of a try may be launched too.
-    pub(super) fn succeeded(&self) {
-        if self.gate.succeeded() {
-            self.obstacles.set_launches(None);
+    pub(super) fn succeeded(&self, worker: &Worker) {
+        if self.gate_of(worker).succeeded() {
+            self.show(worker, None);
             self.background.look_again();
+        }
+        if worker.kind == WorkerKind::Check {
+            self.obstacles.set_shim_too_old(false);
+        }
+    }
+
+    /// Shows in `why` how the last launch of such a worker ended.
+    fn show(&self, worker: &Worker, failed: Option<FailedLaunch>) {
+        if worker.has_network {
+            self.obstacles.set_launches(failed);
+        } else {
+            self.obstacles.set_offline_launches(failed);
         }
     }
 
@@ -174,9 +250,12 @@ impl Launches {
     /// said hello was launched.
     async fn failed(&self, worker: &Worker, error: &LaunchError) {
         let why = chain(error);
+        if !worker.has_network && error.is_unreachable() {
+            return self.not_offline(worker, &why).await;
+        }
         // One failure may be chance. After the second in a row, the queue waits as well and says
         // why.
-        let concerns_queue = !error.is_chance() || self.gate.failures() > 0;
+        let concerns_queue = !error.is_chance() || self.gate_of(worker).failures() > 0;
         let put_off = if concerns_queue {
             self.put_queue_off(worker, &why).await
         } else {
@@ -185,6 +264,21 @@ impl Launches {
         if let Err(error) = put_off {
             tracing::error!(worker = %worker.id, error = %chain(&error), "the end of a worker that was not launched could not be stored");
         }
+    }
+
+    /// Nobody starts workers without a network here, which does not pass by itself.
+    async fn not_offline(&self, worker: &Worker, why: &str) {
+        let now = self.clock.now();
+        let reason = format!("it could not be launched: {why}");
+        tracing::warn!(project = %worker.project_name, worker = %worker.id, error = why, "a worker without a network could not be launched; tickets whose gates need one are on hold");
+        let stored = async {
+            self.store.worker_never_came(worker.id, &reason, now).await?;
+            self.store.offline_refused(worker.project, Unkept::Inactive, now).await
+        };
+        if let Err(error) = stored.await {
+            tracing::error!(worker = %worker.id, error = %chain(&error), "the end of a worker that was not launched could not be stored");
+        }
+        self.offline_gate.unused();
     }
 
     /// Gives up a worker that could not be launched, and makes launches and its queue wait.
@@ -204,12 +298,11 @@ impl Launches {
         };
         if stored.as_ref().is_ok_and(|ended| !ended) {
             tracing::info!(worker = %worker.id, error = why, "a worker said hello although its launch was reported as failed");
-            self.succeeded();
+            self.succeeded(worker);
             return Ok(());
         }
-        let wait = self.gate.failed(Instant::now());
-        let failed = FailedLaunch { why: why.to_owned(), again_at: now.after(wait) };
-        self.obstacles.set_launches(Some(failed));
+        let wait = self.gate_of(worker).failed(Instant::now());
+        self.show(worker, Some(FailedLaunch { why: why.to_owned(), again_at: now.after(wait) }));
         tracing::warn!(
             name: journal::WORKER_NOT_LAUNCHED,
             project = %worker.project_name, worker = %worker.id, stage = %worker.worker_type, error = why, wait_s = wait.as_secs(),

@@ -34,6 +34,7 @@ mod idle;
 mod launches;
 mod links;
 mod looks;
+mod offline;
 mod orders;
 mod parts;
 mod pass;

@@ -15,6 +15,7 @@ use super::grant::Grants;
 use super::idle::Idle;
 use super::launches::Launches;
 use super::links::Links;
+use super::offline::Offline;
 use super::orders::Orders;
 use super::pass::Pass;
 use super::pass::Steps;
@@ -88,20 +89,22 @@ impl Parts {
             places: places.clone(),
             is_launcher_plain: matches!(launcher, Launcher::Plain { .. }),
         };
+        let offline = Offline { launcher: launcher.clone() };
         let launches = Launches {
             store: store.clone(),
             clock: clock.clone(),
             launcher,
+            offline: offline.clone(),
             places: places.clone(),
             too_old_until: Arc::default(),
             gate: Arc::default(),
+            offline_gate: Arc::default(),
             started: Started::default(),
             obstacles: obstacles.clone(),
             background: background.clone(),
         };
         let worktrees = Worktrees::new(
-            store.clone(),
-            clock.clone(),
+            (store.clone(), clock.clone(), offline),
             places.worktrees_dir.clone(),
             repositories,
             obstacles.clone(),

@@ -114,12 +114,12 @@ impl Pass {
         steps.worktrees.tend(may_start).await?;
         if may_start {
             steps.launches.launch(&workers, now).await?;
-            steps.launches.launch_checks(now).await?;
+            steps.launches.launch_checks(&workers, now).await?;
         }
         let is_watchful =
             unlinked || held_back.is_some() || killing || overdue || silent || looking;
         let tick = if is_watchful { WATCHFUL_TICK } else { TICK };
-        let opens_in = steps.launches.gate.opens_in(Instant::now());
+        let opens_in = steps.launches.opens_in(Instant::now());
         let tick = opens_in.map_or(tick, |opens| opens.min(tick));
         Ok(due.map_or(tick, |due| due.since(now).min(tick)))
     }

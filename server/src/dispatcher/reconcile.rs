@@ -207,7 +207,7 @@ impl Reconciler {
         // No shim ever said hello, so a missing file was never locked.
         let lock = locks::lock(&self.proof.places.worker_lock(worker.id), None);
         let is_free = matches!(lock, Lock::Free | Lock::Gone);
-        let patience = self.launches.gate.patience();
+        let patience = self.launches.gate_of(worker).patience();
         let is_given_up = match self.launches.started.standing(worker.id) {
             Standing::UnderWay => false,
             Standing::Launched { is_there: Some(false), .. } if is_free => true,
@@ -227,7 +227,7 @@ impl Reconciler {
                 self.launches.put_queue_off(worker, &why).await?;
             } else {
                 self.store.worker_never_came(worker.id, why, now).await?;
-                self.launches.gate.unused();
+                self.launches.gate_of(worker).unused();
             }
         }
         Ok(())
@@ -354,7 +354,7 @@ impl Reconciler {
         now: Timestamp,
     ) -> Result<()> {
         if left.ended {
-            drop(self.completions.worktrees.tidy(found).await?);
+            drop(self.completions.worktrees.tidy(found, /* keeps base */ false).await?);
             return self.store.attempt_settled(left.attempt, Spent::default(), now).await;
         }
         let ran = match verdict {

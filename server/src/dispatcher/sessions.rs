@@ -18,12 +18,14 @@ use super::links::Links;
 use super::proof::Proof;
 use super::session::Session;
 use super::session::Shared;
+use crate::domain::gates::offline::Unkept;
 use crate::domain::id::WorkerId;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerKind;
 use crate::domain::worker::WorkerState;
 use crate::shim::link;
 use crate::shim::listener::Listener;
+use crate::shim::network;
 use crate::shim::token;
 use crate::store;
 use crate::telemetry::chain;
@@ -101,7 +103,7 @@ impl Sessions {
             }
         };
         receiver.admitted();
-        self.launches.succeeded();
+        self.launches.succeeded(&worker);
         faults::point!("server.hello.admitted");
         let id = worker.id;
         let (serial, inbox) = self.links.add(id);
@@ -155,6 +157,18 @@ impl Sessions {
             self.shared.store.worker_never_came(id, why, self.shared.clock.now()).await?;
             self.launches.is_too_old();
             return Ok(Err(why.to_owned()));
+        }
+        let unkept = if worker.has_network {
+            None
+        } else {
+            Unkept::of_worker(hello.network.map(network::of), network::own())
+        };
+        if let Some(why) = unkept {
+            let reason = "it must have no network, and did not show that it has none";
+            let now = self.shared.clock.now();
+            self.shared.store.worker_never_came(id, reason, now).await?;
+            self.shared.store.offline_refused(worker.project, why, now).await?;
+            return Ok(Err(reason.to_owned()));
         }
         if let Err(reason) = self.proof.recognise(id, hello, peer).await? {
             return Ok(Err(reason.to_owned()));

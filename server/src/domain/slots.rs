@@ -129,6 +129,7 @@ mod tests {
             project_name: Name::from_row("p".into()),
             worker_type: Name::from_row(kind.into()),
             kind: WorkerKind::Agent,
+            has_network: true,
             state,
             pid: None,
             child_pid: None,

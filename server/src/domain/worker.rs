@@ -17,6 +17,8 @@ pub struct Worker {
     /// With the project, the queue it pulls from.
     pub worker_type: Name,
     pub kind: WorkerKind,
+    /// False for one that runs gates that must have no network, and nothing else.
+    pub has_network: bool,
     pub state: WorkerState,
     /// The shim's process id, once it has connected.
     pub pid: Option<i64>,

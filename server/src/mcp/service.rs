@@ -128,6 +128,8 @@ impl Service {
             disk_low: self.room().is_some_and(|room| room.low),
             held_back: self.obstacles.held_back(),
             launches: self.obstacles.launches(),
+            offline_launches: self.obstacles.offline_launches(),
+            shim_too_old: self.obstacles.is_shim_too_old(),
         }
     }
 

@@ -1,9 +1,5 @@
 //! Which launcher a server uses, and whether systemd started it.
 
-use std::fs;
-use std::os::unix::fs::FileTypeExt as _;
-use std::path::Path;
-
 use anyhow::Context as _;
 use anyhow::bail;
 
@@ -12,9 +8,13 @@ use crate::config::Config;
 use crate::config::Environment;
 use crate::locate;
 use crate::shim::launch::Launcher;
+use crate::shim::launch::is_socket;
 
 /// Where `vibe-ensemble-worker.socket` listens, in the runtime directory.
 pub(super) const WORKER_SOCKET: &str = "worker.sock";
+
+/// Where `vibe-ensemble-gate.socket` listens, in the same directory.
+const GATE_SOCKET: &str = "gate.sock";
 
 /// How shims are started here. What is missing is reported before the server is ready.
 pub(super) fn choose(config: &Config) -> anyhow::Result<Launcher> {
@@ -30,7 +30,8 @@ pub(super) fn choose(config: &Config) -> anyhow::Result<Launcher> {
         ),
     };
     if unit {
-        return Ok(Launcher::Unit { socket });
+        let gate_socket = config.runtime_dir.join(GATE_SOCKET);
+        return Ok(Launcher::Unit { socket, gate_socket });
     }
     let shim = locate::shim(config.shim.as_deref(), config.environment()).context(
         "vibe-ensemble-shim was found neither beside this program nor in PATH; build it with \
@@ -45,10 +46,4 @@ pub(super) fn choose(config: &Config) -> anyhow::Result<Launcher> {
 pub(super) fn is_started_by_systemd(environment: &Environment) -> bool {
     let own = std::process::id().to_string();
     ["SYSTEMD_EXEC_PID", "LISTEN_PID"].iter().any(|name| environment.get(name) == Some(&own))
-}
-
-/// Whether a socket exists there. Not whether it has a listener: asking would start a unit.
-#[must_use]
-pub(super) fn is_socket(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|found| found.file_type().is_socket())
 }

@@ -9,6 +9,7 @@ pub mod launch;
 pub mod link;
 pub mod listener;
 pub mod locks;
+pub mod network;
 pub mod processes;
 pub mod program;
 pub mod run_dirs;

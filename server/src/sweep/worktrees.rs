@@ -164,7 +164,10 @@ impl Sweep<'_> {
         if let Err(error) = repository.discard_base(&base).await {
             return Ok(Err(error));
         }
-        Ok(repository.remove(work, cleanup.as_ref()).await.map(Some))
+        faults::point!("server.remove.before");
+        let removed = repository.remove(work, cleanup.as_ref()).await.map(Some);
+        faults::point!("server.remove.after");
+        Ok(removed)
     }
 
     /// Whether the cleanup of a worktree is over, if it has one.

@@ -31,6 +31,14 @@ pub struct UsageView {
     pub wall_seconds: f64,
     /// The highest peak memory of one attempt's processes.
     pub peak_memory_bytes: Option<i64>,
+    /// How many of the attempts ran gates.
+    pub gate_runs: i64,
+    /// The part of `wall_seconds` that gates took.
+    pub gate_wall_seconds: f64,
+    /// The highest peak memory of one gate's processes.
+    pub gate_peak_memory_bytes: Option<i64>,
+    /// How many gates passed only when they were run again.
+    pub gate_flaky: i64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -18,8 +18,9 @@ use shim_protocol::run_dir::UnitPlace;
 
 use crate::boot;
 
-/// The units in which workers are started are instances of this template.
-const UNIT_PREFIX: &str = "vibe-ensemble-worker@";
+/// The units in which workers are started are instances of these templates; those of the second one
+/// have no network.
+const UNIT_PREFIXES: [&str; 2] = ["vibe-ensemble-worker@", "vibe-ensemble-gate@"];
 
 /// Where control groups are, in the unified hierarchy.
 const CGROUPS: &str = "/sys/fs/cgroup";
@@ -66,13 +67,18 @@ fn own_groups() -> Option<String> {
 
 /// The worker's unit in a list of groups and, in the unified hierarchy, its control group.
 fn worker_unit(groups: &str) -> Option<(String, Option<PathBuf>)> {
-    let is_ours = |name: &str| name.starts_with(UNIT_PREFIX) && name.ends_with(".service");
+    let is_ours = |name: &str| is_instance(name) && name.ends_with(".service");
     groups.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':');
         let (hierarchy, path) = (fields.next()?, fields.nth(1)?);
         let name = path.rsplit('/').next().filter(|name| is_ours(name))?;
         Some((name.to_owned(), (hierarchy == "0").then(|| PathBuf::from(path))))
     })
+}
+
+/// Whether the name of a unit is one of ours.
+fn is_instance(name: &str) -> bool {
+    UNIT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// The state of the group of an attempt's unit.
@@ -152,7 +158,7 @@ impl<'p> Group<'p> {
     fn is_same(&self) -> io::Result<bool> {
         let is_its_units =
             self.place.cgroup.file_name().is_some_and(|name| *name == *self.place.unit)
-                && self.place.unit.starts_with(UNIT_PREFIX)
+                && is_instance(&self.place.unit)
                 && !self.place.cgroup.components().any(|part| part == Component::ParentDir);
         if !is_its_units {
             return Ok(false);
@@ -199,6 +205,9 @@ mod tests {
             Some((name, None)),
             "no group that can be looked at as one"
         );
+        let gate = "0::/vibe-ensemble-workers.slice/vibe-ensemble-gate@4-9-0.service\n";
+        let found = worker_unit(gate).map(|(name, _)| name);
+        assert_eq!(found.as_deref(), Some("vibe-ensemble-gate@4-9-0.service"));
         assert_eq!(worker_unit("0::/system.slice/vibe-ensemble.service\n"), None);
         assert_eq!(worker_unit("0::/\n"), None);
     }

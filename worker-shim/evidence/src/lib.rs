@@ -11,6 +11,7 @@
 //! - [`pinned`]: handles that cannot come to mean another process, and signals to exactly one process.
 //! - [`locks`]: whether a lock is held, and by whom.
 //! - [`cgroup`]: the control group of a worker's unit.
+//! - [`network`]: the network that this process is in.
 //! - [`boot`]: which boot of the machine this is, and how long ago it began.
 //!
 //! Nothing here decides anything: it returns facts, and "it could not be examined" is a fact of its
@@ -21,5 +22,6 @@ pub mod cgroup;
 pub mod descendants;
 pub mod environment;
 pub mod locks;
+pub mod network;
 pub mod pinned;
 pub mod process;

@@ -149,6 +149,20 @@ pub struct Hello {
     /// The kinds of grants that this shim can run. Absent from older shims, which run only agents.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kinds: Vec<String>,
+    /// The network that this shim, and so its child, is in. Absent from older shims, and where it
+    /// cannot be seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
+}
+
+/// A network, as a process in it sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// The inode of its namespace: on one machine, two processes with the same number are in the
+    /// same network.
+    pub namespace: u64,
+    /// Whether it has an interface that leads anywhere else.
+    pub leads_out: bool,
 }
 
 /// What distinguishes one shim from every other process and file. It is sent once over the link

@@ -36,6 +36,7 @@ use shim_protocol::message::Kinds;
 use shim_protocol::message::Launch;
 use shim_protocol::message::LaunchAnswer;
 use shim_protocol::message::LaunchOrder;
+use shim_protocol::message::Network;
 use shim_protocol::message::Progress;
 use shim_protocol::message::StopMode;
 use shim_protocol::message::ToServer;
@@ -150,7 +151,7 @@ fn place() -> UnitPlace {
     }
 }
 
-fn to_server() -> Vec<(&'static str, ToServer)> {
+fn hellos() -> Vec<(&'static str, ToServer)> {
     let hello = Hello {
         protocol_min: 1,
         protocol_max: 1,
@@ -165,6 +166,7 @@ fn to_server() -> Vec<(&'static str, ToServer)> {
         place_id: None,
         traces: None,
         kinds: Vec::new(),
+        network: None,
     };
     let idle =
         Hello { live_attempt: None, child_pid: None, draining: false, unit: None, ..hello.clone() };
@@ -181,6 +183,18 @@ fn to_server() -> Vec<(&'static str, ToServer)> {
     };
     let able =
         Hello { kinds: ["agent", "setup", "gate"].map(str::to_owned).to_vec(), ..traced.clone() };
+    let network = Some(Network { namespace: 4_026_532_177, leads_out: false });
+    let offline = Hello { network, ..able.clone() };
+    vec![
+        ("hello", ToServer::Hello(idle)),
+        ("hello_traces", ToServer::Hello(traced)),
+        ("hello_kinds", ToServer::Hello(able)),
+        ("hello_network", ToServer::Hello(offline)),
+        ("hello_adopted", ToServer::Hello(hello)),
+    ]
+}
+
+fn to_server() -> Vec<(&'static str, ToServer)> {
     let progress = Progress {
         attempt_id: "A-17".into(),
         turns: 3,
@@ -216,11 +230,7 @@ fn to_server() -> Vec<(&'static str, ToServer)> {
     };
     let trouble = "its processes will not die: 4243".to_owned();
     let attempt_id = "A-17".to_owned();
-    vec![
-        ("hello", ToServer::Hello(idle)),
-        ("hello_traces", ToServer::Hello(traced)),
-        ("hello_kinds", ToServer::Hello(able)),
-        ("hello_adopted", ToServer::Hello(hello)),
+    let others = vec![
         ("pull", ToServer::Pull { pull_id: "00ab-1".into() }),
         (
             "started",
@@ -248,7 +258,8 @@ fn to_server() -> Vec<(&'static str, ToServer)> {
         ),
         ("goodbye", ToServer::Goodbye { reason: "the queue is empty".into() }),
         ("unsupported", ToServer::Unsupported { unsupported: "teleport".into() }),
-    ]
+    ];
+    hellos().into_iter().chain(others).collect()
 }
 
 fn to_shim() -> Vec<(&'static str, ToShim)> {

@@ -5,6 +5,7 @@ use shim_protocol::PROTOCOL_MIN;
 use shim_protocol::exit::ExitRecord;
 use shim_protocol::grant::GrantKind;
 use shim_protocol::message::Hello;
+use shim_protocol::message::Network;
 use shim_protocol::message::ToServer;
 use shim_protocol::message::Traces;
 
@@ -25,6 +26,8 @@ pub struct Identity {
     pub place_id: Option<String>,
     /// How the server recognizes this process without a link.
     pub traces: Traces,
+    /// The network it is in, if that can be seen.
+    pub network: Option<Network>,
 }
 
 /// Whether the shim continues after its current work. The value only ever grows.
@@ -61,6 +64,7 @@ pub(super) fn hello(
         place_id: identity.place_id.clone(),
         traces: Some(Box::new(identity.traces.clone())),
         kinds: GrantKind::RUN.map(str::to_owned).to_vec(),
+        network: identity.network,
     }))
 }
 

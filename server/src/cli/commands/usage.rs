@@ -213,7 +213,15 @@ fn table(by: GroupBy, groups: &[UsageView], total: &UsageView, screen: &Screen) 
         Column::new("OUTPUT").rank(4).right(),
         Column::new("TIME").rank(1).right(),
         Column::new("PEAK").rank(6).right(),
+        Column::new("GATES").rank(8).right().sparse(),
+        Column::new("GATE TIME").rank(9).right().sparse(),
+        Column::new("GATE PEAK").rank(11).right().sparse(),
+        Column::new("FLAKY").rank(10).right().sparse(),
     ]);
+    let of_gates = |group: &UsageView, cell: String| match group.gate_runs {
+        0 => Cell::default(),
+        _ => cell.into(),
+    };
     let tokens = |count| if screen.is_terminal() { rounded(count) } else { count.to_string() };
     let named = groups.iter().map(|group| (name(by, group), group, Tone::Plain));
     for (name, group, tone) in named.chain([("total".to_owned(), total, Tone::Strong)]) {
@@ -231,6 +239,10 @@ fn table(by: GroupBy, groups: &[UsageView], total: &UsageView, screen: &Screen) 
             tokens(group.output_tokens).into(),
             time(group.wall_seconds).into(),
             group.peak_memory_bytes.map(memory).unwrap_or_default().into(),
+            of_gates(group, group.gate_runs.to_string()),
+            of_gates(group, time(group.gate_wall_seconds)),
+            of_gates(group, group.gate_peak_memory_bytes.map(memory).unwrap_or_default()),
+            of_gates(group, group.gate_flaky.to_string()),
         ]);
     }
     let mut page = Page::new();
@@ -330,7 +342,20 @@ mod tests {
             let page = table(by, &[group.clone(), unpriced.clone()], &total, &screen);
             screen.lines(&page).join("\n")
         };
+        let gated = UsageView {
+            gate_runs: 12,
+            gate_wall_seconds: 320.0,
+            gate_peak_memory_bytes: Some(900 << 20),
+            gate_flaky: 2,
+            ..group.clone()
+        };
+        let with_gates = |screen: Screen| {
+            let page = table(GroupBy::Day, &[gated.clone(), group.clone()], &gated, &screen);
+            screen.lines(&page).join("\n")
+        };
         let texts = [
+            with_gates(Screen::pipe()),
+            with_gates(Screen::of_columns(120)),
             shown(GroupBy::Day, Screen::pipe()),
             shown(GroupBy::Attempt, Screen::of_columns(120)),
             shown(GroupBy::Attempt, Screen::of_columns(80)),

@@ -12,8 +12,6 @@ use crate::domain::checks::kept;
 use crate::domain::gates::kind::AttemptKind;
 use crate::domain::gates::kind::Phase;
 use crate::domain::gates::kind::Step;
-use crate::domain::hold::Hold;
-use crate::domain::hold::HoldKind;
 use crate::domain::id::TicketId;
 use crate::domain::judging::Tests;
 use crate::domain::judging::due::Changes;
@@ -124,13 +122,9 @@ impl Worktrees {
         let gates: Vec<_> = due(settings, occasion, changes);
         let waived = self.store.waivers(ticket.id).await?;
         let is_waived = |name: &str| waived.iter().any(|waiver| waiver.gate == name);
-        if let Some(gate) = gates.iter().find(|gate| !gate.network && !is_waived(&gate.name)) {
-            let why = format!(
-                "its gate {} must have no network, and this server cannot keep a gate away from it. Set network of that \
-                 gate to true, or waive the gate",
-                gate.name
-            );
-            return Err(Trouble::Refused(Hold::new(HoldKind::Configuration, why)));
+        let offline = gates.iter().find(|gate| !gate.network && !is_waived(&gate.name));
+        if let Some((gate, why)) = offline.zip(self.offline.missing()) {
+            return Err(Trouble::Refused(why.hold(&gate.name)));
         }
         let gates = gates.into_iter().map(|gate| gate.name.clone()).collect();
         let planned = Planned { commit, head, gates };
@@ -158,8 +152,12 @@ impl Worktrees {
     }
 
     /// Before the end of an attempt of setup or gate is stored: puts back what it changed. What it changed is shown, and
-    /// whatever becomes of that, its end is stored.
-    pub(in super::super) async fn tidy(&self, attempt: &Attempt) -> Result<Tidied> {
+    /// whatever becomes of that, its end is stored. `keeps_base`: a gate runs next where it was on the base commit.
+    pub(in super::super) async fn tidy(
+        &self,
+        attempt: &Attempt,
+        keeps_base: bool,
+    ) -> Result<Tidied> {
         // Nothing follows a cleanup but the removal of the worktree, which keeps what it left.
         if attempt.kind == AttemptKind::Cleanup {
             return Ok(Tidied::default());
@@ -171,7 +169,7 @@ impl Worktrees {
         let _in_hand = self.obstacles.begin_git(ticket);
         let (mut pauses, mut waits) = (PAUSES.iter(), Waits::default());
         loop {
-            let error = match self.try_tidy(attempt).await {
+            let error = match self.try_tidy(attempt, keeps_base).await {
                 Ok(tidied) => return Ok(tidied),
                 Err(Trouble::Store(error)) => return Err(error),
                 Err(error @ (Trouble::Git(_) | Trouble::Refused(_))) => error,
@@ -195,7 +193,11 @@ impl Worktrees {
         }
     }
 
-    async fn try_tidy(&self, attempt: &Attempt) -> std::result::Result<Tidied, Trouble> {
+    async fn try_tidy(
+        &self,
+        attempt: &Attempt,
+        keeps_base: bool,
+    ) -> std::result::Result<Tidied, Trouble> {
         let Some(found) = self.store.worktree_of(attempt.id).await? else {
             return Ok(Tidied::default());
         };
@@ -208,7 +210,9 @@ impl Worktrees {
         if check.is_base {
             let base = gates::base_of(&found.work, &commit);
             let tests = self.report(attempt, &base.cwd()).await?;
-            repository.discard_base(&base).await?;
+            if !keeps_base {
+                repository.discard_base(&base).await?;
+            }
             return Ok(Tidied { note: None, tests, _held: Some(repository) });
         }
         if !Path::new(&found.work.path).is_dir() {

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::super::background::Background;
 use super::super::brakes::Brakes;
+use super::super::offline::Offline;
 use super::trouble::Trouble;
 use super::trouble::not_merged;
 use crate::clock::Clock;
@@ -54,6 +55,7 @@ pub(in super::super) struct Worktrees {
     pub(super) directory: PathBuf,
     repositories: Repositories,
     pub(super) obstacles: Obstacles,
+    pub(super) offline: Offline,
     brakes: Brakes,
     background: Background,
     slots: Arc<Semaphore>,
@@ -106,16 +108,26 @@ impl Job {
 
 impl Worktrees {
     pub(in super::super) fn new(
-        store: Store,
-        clock: Clock,
+        parts: (Store, Clock, Offline),
         directory: PathBuf,
         repositories: Repositories,
         obstacles: Obstacles,
         brakes: Brakes,
         background: Background,
     ) -> Self {
+        let (store, clock, offline) = parts;
         let slots = Arc::new(Semaphore::new(AT_ONCE));
-        Self { store, clock, directory, repositories, obstacles, brakes, background, slots }
+        Self {
+            store,
+            clock,
+            directory,
+            repositories,
+            obstacles,
+            offline,
+            brakes,
+            background,
+            slots,
+        }
     }
 
     /// Begins what waits for git: worktrees of tickets that could be granted, merges of completed

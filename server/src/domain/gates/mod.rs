@@ -5,11 +5,13 @@
 //!
 //! - [`kind`]: the names of kinds, verdicts, phases and steps.
 //! - [`ran`]: how one attempt ended, from its record.
+//! - [`offline`]: why a gate that must have no network cannot run.
 //! - [`round`]: from verdicts to what happens.
 //! - [`message`]: what the agent reads.
 
 pub mod kind;
 pub mod message;
+pub mod offline;
 pub mod ran;
 pub mod round;
 

@@ -45,6 +45,8 @@ pub struct CheckWait {
     pub step: Step,
     /// The gate that is next.
     pub gate: Option<String>,
+    /// Whether the next command runs in a worker that has a network.
+    pub has_network: bool,
     /// The project or the server is paused.
     pub is_paused: bool,
     /// Fewer of them run than may.
@@ -58,6 +60,10 @@ pub struct Brakes {
     pub disk_low: bool,
     pub held_back: Option<HeldBack>,
     pub launches: Option<FailedLaunch>,
+    /// The same for workers without a network.
+    pub offline_launches: Option<FailedLaunch>,
+    /// The installed shim runs no setup and no gate.
+    pub shim_too_old: bool,
 }
 
 /// What a server must know before it starts anything.

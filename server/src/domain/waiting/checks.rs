@@ -1,9 +1,13 @@
 //! What a ticket waits for whose worktree is set up, or whose gates run.
 
+use super::around::CheckWait;
+use super::around::FailedLaunch;
 use super::around::GitStep;
 use super::around::Surroundings;
 use super::cause::Cause;
+use super::queued::braked;
 use super::wait::Wait;
+use crate::domain::advice::Advice;
 use crate::domain::gates::kind::Phase;
 use crate::domain::gates::kind::Step;
 use crate::domain::text::Name;
@@ -14,6 +18,9 @@ use crate::domain::ticket::LiveAttempt;
 pub(super) fn checked_by(live: &LiveAttempt, stage: &Name) -> String {
     let LiveAttempt { attempt, gate, .. } = live;
     match gate {
+        None if live.is_base => format!(
+            "{attempt} sets a worktree up on the base commit, where its gate runs next to see what fails there as well."
+        ),
         None => format!("{attempt} sets its worktree up, before its stage {stage}."),
         Some(gate) if live.is_base => {
             format!(
@@ -34,6 +41,12 @@ pub(super) fn checks(stage: &Name, around: &Surroundings) -> Wait {
         (Phase::Stage | Phase::Landing | Phase::Asked, Some(gate)) => format!("its gate {gate}"),
         (Phase::Stage | Phase::Landing | Phase::Asked, None) => "its gates".to_owned(),
     };
+    if wait.step == Step::Due
+        && !wait.is_paused
+        && let Some(wait) = unlaunched(wait, &what, around)
+    {
+        return wait;
+    }
     let why = match (wait.step, &around.git) {
         (_, Some(GitStep::Failed { why })) => {
             format!("Git prepares its worktree for {what}, which is retried: {}", sentence(why))
@@ -53,4 +66,30 @@ pub(super) fn checks(stage: &Name, around: &Surroundings) -> Wait {
         }
     };
     Wait::new(Cause::Gates, why)
+}
+
+/// Why no worker comes for a setup or a gate that is due, if none does.
+fn unlaunched(wait: &CheckWait, what: &str, around: &Surroundings) -> Option<Wait> {
+    if let Some(braked) = braked(around) {
+        return Some(braked);
+    }
+    let brakes = &around.brakes;
+    if brakes.shim_too_old {
+        let why = format!(
+            "It waits for {what}, but the installed vibe-ensemble-shim runs no setup and no gate; it is older than this server."
+        );
+        let install = "install the vibe-ensemble-shim of this version";
+        return Some(Wait::new(Cause::LaunchFailing, why).or(Advice::just(install)));
+    }
+    let (failed, kind) = if wait.has_network {
+        (&brakes.launches, "no worker")
+    } else {
+        (&brakes.offline_launches, "no worker without a network")
+    };
+    let FailedLaunch { why, again_at } = failed.as_ref().filter(|_| wait.has_room)?;
+    let why = format!(
+        "It waits for {what}, but {kind} could be launched, for a reason that may pass: {} This is retried at {again_at}.",
+        sentence(why)
+    );
+    Some(Wait { until: Some(*again_at), ..Wait::new(Cause::LaunchFailing, why) })
 }

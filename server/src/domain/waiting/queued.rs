@@ -77,7 +77,7 @@ pub(super) fn queued(ticket: &Ticket, around: &Surroundings) -> Wait {
 }
 
 /// What keeps the whole server from starting anything, if anything does.
-fn braked(around: &Surroundings) -> Option<Wait> {
+pub(super) fn braked(around: &Surroundings) -> Option<Wait> {
     if around.brakes.draining {
         let why = "The server is draining and starts nothing new.";
         return Some(Wait::new(Cause::Draining, why).or(Advice::take(Step::EndDrain, "end this")));

@@ -32,8 +32,8 @@ pub(crate) fn tools() -> Vec<Tool> {
         "Sums what attempts used: dollars, tokens, turns, wall time and peak memory, per day (the default), project, \
          worker_type, ticket, stage of a ticket, or attempt, over all projects or what the filters select. `total` \
          covers everything that matches. Dollars are what claude reported at its list prices; attempts that ended \
-         without reporting a cost are counted in `unpriced`, and what limits assume for them in `assumed_usd`. Days are \
-         listed newest first, everything else most expensive first. `next_cursor` is absent on the last page.",
+         without reporting a cost are counted in `unpriced`, and what limits assume for them in `assumed_usd`. `gate_…` is \
+         the part of gates. Days are listed newest first, everything else most expensive first. `next_cursor` is absent on the last page.",
         usage,
     )]
 }
@@ -64,7 +64,7 @@ struct Ask {
 impl From<Usage> for UsageView {
     fn from(usage: Usage) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "centuries of milliseconds fit")]
-        let wall_seconds = usage.wall_ms as f64 / 1000.0;
+        let seconds = |ms: i64| ms as f64 / 1000.0;
         Self {
             day: usage.day,
             project: usage.project,
@@ -79,8 +79,12 @@ impl From<Usage> for UsageView {
             output_tokens: usage.output_tokens,
             cost_usd: usage.cost_usd,
             assumed_usd: usage.assumed_usd,
-            wall_seconds,
+            wall_seconds: seconds(usage.wall_ms),
             peak_memory_bytes: usage.peak_memory_bytes,
+            gate_runs: usage.gate_runs,
+            gate_wall_seconds: seconds(usage.gate_wall_ms),
+            gate_peak_memory_bytes: usage.gate_peak_memory_bytes,
+            gate_flaky: usage.gate_flaky,
         }
     }
 }

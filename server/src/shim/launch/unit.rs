@@ -1,7 +1,8 @@
 //! The unit launcher: systemd starts the shim when we connect to one of its sockets.
 //!
 //! `vibe-ensemble-worker.socket` has `Accept=yes`, so each connection becomes the standard input of one instance of
-//! `vibe-ensemble-worker@.service`, in a control group of its own, which our restarts do not touch.
+//! `vibe-ensemble-worker@.service`, in a control group of its own, which our restarts do not touch. The same holds for
+//! `vibe-ensemble-gate.socket`, whose instances have no network.
 
 use std::io;
 use std::path::Path;
@@ -22,19 +23,47 @@ use super::LaunchError;
 /// How long systemd may take to start a unit, and its shim to answer.
 const START_TIMEOUT: Duration = Duration::from_secs(25);
 
+/// A socket unit that starts shims.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sockets {
+    unit: &'static str,
+    /// The setting that bounds how many it has to start.
+    limit: &'static str,
+}
+
+pub(super) const WORKERS: Sockets =
+    Sockets { unit: "vibe-ensemble-worker.socket", limit: "max_workers" };
+pub(super) const GATES: Sockets = Sockets { unit: "vibe-ensemble-gate.socket", limit: "max_gates" };
+
+impl Sockets {
+    pub(super) const fn at(self, socket: &Path) -> Listener<'_> {
+        Listener { of: self, socket }
+    }
+}
+
+/// Where such a unit listens.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listener<'l> {
+    of: Sockets,
+    socket: &'l Path,
+}
+
 pub(super) async fn launch(
-    socket: &Path,
+    listener: Listener<'_>,
     order: LaunchOrder,
     patience: u32,
 ) -> Result<(), LaunchError> {
     let bytes = frame::encode(&Launch::Launch(order))?;
     let timeout = START_TIMEOUT * patience;
-    let started = tokio::time::timeout(timeout, hand_over(socket, &bytes)).await;
-    started.map_err(|_| LaunchError::NoAnswer { seconds: timeout.as_secs() })?
+    let started = tokio::time::timeout(timeout, hand_over(listener, &bytes)).await;
+    let (unit, seconds) = (listener.of.unit, timeout.as_secs());
+    started.map_err(|_| LaunchError::NoAnswer { unit, seconds })?
 }
 
-async fn hand_over(socket: &Path, order: &[u8]) -> Result<(), LaunchError> {
-    let connect = |source| LaunchError::Connect { socket: socket.to_owned(), source };
+async fn hand_over(at: Listener<'_>, order: &[u8]) -> Result<(), LaunchError> {
+    let (socket, unit) = (at.socket, at.of.unit);
+    let connect = |source| LaunchError::Connect { socket: socket.to_owned(), unit, source };
+    let closed = |source| closed(at.of, source);
     let mut stream = UnixStream::connect(socket).await.map_err(connect)?;
     // The order holds the worker's token. If the directory's mode was loosened, another user may listen.
     let listener = stream.peer_cred().map_err(connect)?.uid();
@@ -64,10 +93,10 @@ async fn hand_over(socket: &Path, order: &[u8]) -> Result<(), LaunchError> {
 
 /// A connection that ends with the order unread was closed by systemd, or by a unit that ended before it read the
 /// order.
-fn closed(source: io::Error) -> LaunchError {
+fn closed(of: Sockets, source: io::Error) -> LaunchError {
     let kind = source.kind();
     if matches!(kind, io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) {
-        LaunchError::Closed
+        LaunchError::Closed { unit: of.unit, limit: of.limit }
     } else {
         LaunchError::Order(source)
     }
@@ -103,7 +132,7 @@ mod tests {
             let (stream, _) = listener.accept().await.unwrap();
             serve(stream).await;
         };
-        tokio::join!(launch(&path, order(), 1), served).0
+        tokio::join!(launch(WORKERS.at(&path), order(), 1), served).0
     }
 
     /// Reads the whole order, then says this.
@@ -139,14 +168,18 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_systemd_closes_at_once_says_what_to_look_at() {
         let error = launched(|stream| async move { drop(stream) }).await.unwrap_err();
-        assert!(matches!(error, LaunchError::Closed), "{error:?}");
+        assert!(matches!(error, LaunchError::Closed { .. }), "{error:?}");
         assert!(error.to_string().contains("MaxConnections="), "{error}");
     }
 
     #[tokio::test]
     async fn a_missing_socket_is_named_with_its_path() {
         let dir = tempfile::tempdir().unwrap();
-        let error = launch(&dir.path().join("worker.sock"), order(), 1).await.unwrap_err();
-        assert!(error.to_string().contains("worker.sock"), "{error}");
+        let path = dir.path().join("gate.sock");
+        let error = launch(GATES.at(&path), order(), 1).await.unwrap_err();
+        assert!(error.is_unreachable(), "{error:?}");
+        for told in ["gate.sock", "vibe-ensemble-gate.socket"] {
+            assert!(error.to_string().contains(told), "{told}: {error}");
+        }
     }
 }

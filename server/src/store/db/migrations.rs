@@ -76,7 +76,7 @@ mod tests {
 
     /// The files of `migrations/`, in the order in which they were released. Append the name of a new one; its number is
     /// greater than every number here. A name that was ever released is neither changed nor removed.
-    const RELEASED: [&str; 21] = [
+    const RELEASED: [&str; 23] = [
         "20261201000100 create projects",
         "20261201000200 create tickets",
         "20261201000300 create attempts",
@@ -98,6 +98,8 @@ mod tests {
         "20261201001600 create worktree directories",
         "20261201001700 sort holds by kind",
         "20261201001800 add cleanup",
+        "20261201001900 add gate networks",
+        "20261201002000 sum gates",
     ];
 
     #[test]
@@ -120,6 +122,62 @@ mod tests {
         let older = Migrator { migrations: older.collect::<Vec<_>>().into(), ..Migrator::DEFAULT };
         older.run_direct(None, &mut connection, false).await.unwrap();
         connection
+    }
+
+    #[tokio::test]
+    async fn gates_that_ran_are_summed_and_what_was_due_keeps_its_network() {
+        let mut connection = as_of(20_261_201_001_800).await;
+        sqlx::raw_sql(
+            "INSERT INTO project (project_id, name, path, directory, isolation, on_complete, description, rules, patterns,
+                                  created_at, updated_at)
+             VALUES (1, 'shop', '/srv/shop', '/srv/shop', 'shared', 'keep', '', '', '', 1, 1);
+             INSERT INTO ticket (ticket_id, project_id, title, description, priority, state, stage_index, current_stage,
+                                 attempts_used, created_at, updated_at)
+             VALUES (1, 1, 'a', '', 1, 'running', 0, 'impl', 0, 1, 7);
+             INSERT INTO worker (worker_id, project_id, worker_type, kind, state, started_at)
+             VALUES (1, 1, '(gates)', 'check', 'idle', 1);
+             INSERT INTO checking (ticket_id, phase, step, result, since) VALUES (1, 'stage', 'due', '{}', 1);
+             INSERT INTO checking_gate (ticket_id, position, gate) VALUES (1, 0, 'test');",
+        )
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        for (number, kind, verdict, ended_at, memory) in [
+            (1, "gate", "'flaky'", 5000, 300),
+            (2, "gate", "NULL", 6000, 700),
+            (3, "setup", "NULL", 7000, 900),
+        ] {
+            let gate = if kind == "gate" { "'test'" } else { "NULL" };
+            let sql = format!(
+                "INSERT INTO attempt (attempt_id, ticket_id, stage_index, stage, worker_id, pull_id, state, claude_session_id,
+                                      granted_at, started_at, ended_at, settled_at, outcome, detail, kind, gate, verdict,
+                                      peak_memory_bytes, assumed_usd)
+                 VALUES ({number}, 1, 0, 'impl', 1, 'p{number}', 'ended', '', 1, 4000, {ended_at}, {ended_at}, 'succeeded', '',
+                         '{kind}', {gate}, {verdict}, {memory}, 0)"
+            );
+            sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+        }
+        MIGRATIONS.run_direct(None, &mut connection, false).await.unwrap();
+        for table in ["usage_day", "usage_stage", "usage_ticket"] {
+            let sql = format!(
+                "SELECT attempts, wall_ms, peak_memory_bytes, gate_runs, gate_wall_ms, gate_peak_memory_bytes, gate_flaky FROM {table}"
+            );
+            let sums: (i64, i64, i64, i64, i64, i64, i64) =
+                sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap();
+            assert_eq!(sums, (3, 6000, 900, 2, 3000, 700, 1), "{table}");
+        }
+        let problems = crate::store::db::sums::problems(&mut connection).await.unwrap();
+        assert_eq!(problems, Vec::<String>::new());
+        let due: (i64, bool) = sqlx::query_as("SELECT ticket_id, has_network FROM checking_due")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(due, (1, true));
+        let has_network: bool = sqlx::query_scalar("SELECT has_network FROM worker")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert!(has_network);
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! Whether the kept sums and counts match the rows that they sum up.
 //!
-//! Triggers keep them (see the migrations `create_usage` and `add_failure_day`), so a difference means that someone changed the file with the
+//! Triggers keep them (see the migrations `sum_gates` and `add_failure_day`), so a difference means that someone changed the file with the
 //! triggers off, or that a trigger is wrong. Read by the doctor and by a property test; it reads every attempt and
 //! ticket.
 
@@ -13,11 +13,12 @@ const CHECKS: [(&str, &str); 5] = [
         "SELECT (SELECT COUNT(*) FROM (
             SELECT project_id, day, stage, SUM(attempts), SUM(unpriced), SUM(turns), SUM(input_tokens),
                    SUM(cached_tokens), SUM(output_tokens), SUM(cost_nano), SUM(assumed_nano), SUM(wall_ms),
-                   MAX(peak_memory_bytes)
+                   MAX(peak_memory_bytes), SUM(gate_runs), SUM(gate_wall_ms), MAX(gate_peak_memory_bytes), SUM(gate_flaky)
               FROM attempt_usage GROUP BY project_id, day, stage
             EXCEPT
             SELECT project_id, day, stage, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens,
-                   cost_nano, assumed_nano, wall_ms, peak_memory_bytes
+                   cost_nano, assumed_nano, wall_ms, peak_memory_bytes, gate_runs, gate_wall_ms, gate_peak_memory_bytes,
+                   gate_flaky
               FROM usage_day))
           + (SELECT COUNT(*) FROM usage_day)
           - (SELECT COUNT(*) FROM (SELECT 1 FROM attempt_usage GROUP BY project_id, day, stage))",
@@ -27,11 +28,12 @@ const CHECKS: [(&str, &str); 5] = [
         "SELECT (SELECT COUNT(*) FROM (
             SELECT ticket_id, stage, project_id, SUM(attempts), SUM(unpriced), SUM(turns), SUM(input_tokens),
                    SUM(cached_tokens), SUM(output_tokens), SUM(cost_nano), SUM(assumed_nano), SUM(wall_ms),
-                   MAX(peak_memory_bytes)
+                   MAX(peak_memory_bytes), SUM(gate_runs), SUM(gate_wall_ms), MAX(gate_peak_memory_bytes), SUM(gate_flaky)
               FROM attempt_usage GROUP BY ticket_id, stage
             EXCEPT
             SELECT ticket_id, stage, project_id, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens,
-                   cost_nano, assumed_nano, wall_ms, peak_memory_bytes
+                   cost_nano, assumed_nano, wall_ms, peak_memory_bytes, gate_runs, gate_wall_ms, gate_peak_memory_bytes,
+                   gate_flaky
               FROM usage_stage))
           + (SELECT COUNT(*) FROM usage_stage)
           - (SELECT COUNT(*) FROM (SELECT 1 FROM attempt_usage GROUP BY ticket_id, stage))",
@@ -41,11 +43,12 @@ const CHECKS: [(&str, &str); 5] = [
         "SELECT (SELECT COUNT(*) FROM (
             SELECT ticket_id, project_id, SUM(attempts), SUM(unpriced), SUM(turns), SUM(input_tokens),
                    SUM(cached_tokens), SUM(output_tokens), SUM(cost_nano), SUM(assumed_nano), SUM(wall_ms),
-                   MAX(peak_memory_bytes)
+                   MAX(peak_memory_bytes), SUM(gate_runs), SUM(gate_wall_ms), MAX(gate_peak_memory_bytes), SUM(gate_flaky)
               FROM attempt_usage GROUP BY ticket_id
             EXCEPT
             SELECT ticket_id, project_id, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens,
-                   cost_nano, assumed_nano, wall_ms, peak_memory_bytes
+                   cost_nano, assumed_nano, wall_ms, peak_memory_bytes, gate_runs, gate_wall_ms, gate_peak_memory_bytes,
+                   gate_flaky
               FROM usage_ticket))
           + (SELECT COUNT(*) FROM usage_ticket)
           - (SELECT COUNT(*) FROM (SELECT 1 FROM attempt_usage GROUP BY ticket_id))",

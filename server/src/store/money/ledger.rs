@@ -94,6 +94,14 @@ pub struct Usage {
     pub wall_ms: i64,
     /// The most that one of the attempts used.
     pub peak_memory_bytes: Option<i64>,
+    /// How many of the attempts ran gates.
+    pub gate_runs: i64,
+    /// The part of `wall_ms` that is theirs.
+    pub gate_wall_ms: i64,
+    /// The most that one of them used.
+    pub gate_peak_memory_bytes: Option<i64>,
+    /// How many of them passed only when they were repeated.
+    pub gate_flaky: i64,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -118,14 +126,18 @@ pub(crate) const SUMS: &str = "CAST(TOTAL(attempts) AS INTEGER) AS attempts,
     MIN(TOTAL(cost_nano) / 1e9, 1e12) AS cost_usd,
     MIN(TOTAL(assumed_nano) / 1e9, 1e12) AS assumed_usd,
     CAST(MIN(TOTAL(wall_ms), 9007199254740991) AS INTEGER) AS wall_ms,
-    MIN(MAX(peak_memory_bytes), 9007199254740991) AS peak_memory_bytes";
+    MIN(MAX(peak_memory_bytes), 9007199254740991) AS peak_memory_bytes,
+    CAST(TOTAL(gate_runs) AS INTEGER) AS gate_runs,
+    CAST(MIN(TOTAL(gate_wall_ms), 9007199254740991) AS INTEGER) AS gate_wall_ms,
+    MIN(MAX(gate_peak_memory_bytes), 9007199254740991) AS gate_peak_memory_bytes,
+    CAST(TOTAL(gate_flaky) AS INTEGER) AS gate_flaky";
 
 // The bounds above.
 const _: () = assert!(bill::MOST_IN_ALL == 9_007_199_254_740_991 && bill::MOST_USD_IN_ALL == 1e12);
 
 /// What is summed, by column.
 const SUMMED: &str = "attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano,
-    wall_ms, peak_memory_bytes";
+    wall_ms, peak_memory_bytes, gate_runs, gate_wall_ms, gate_peak_memory_bytes, gate_flaky";
 
 /// The columns that can name a group, and what they are called in a [`Usage`].
 const KEYS: [(&str, &str); 5] = [

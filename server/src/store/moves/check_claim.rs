@@ -13,7 +13,6 @@ use crate::domain::checks::Gate;
 use crate::domain::gates::kind::AttemptKind;
 use crate::domain::gates::kind::Phase;
 use crate::domain::id::AttemptId;
-use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
 use crate::domain::project::Project;
@@ -40,6 +39,8 @@ const POINTS: faults::Points = faults::points!("server.check_claim");
 pub enum CheckClaim {
     Granted(Box<GrantedCheck>),
     Nothing,
+    /// What was next is for another kind of worker since its settings changed.
+    Changed,
     /// This worker gets no more work.
     Leave,
 }
@@ -63,6 +64,8 @@ pub(crate) struct Job<'c> {
     pub(crate) timeout_seconds: i64,
     pub(crate) commit: Option<String>,
     pub(crate) is_base: bool,
+    /// Whether it runs in a worker that has a network.
+    pub(crate) has_network: bool,
 }
 
 impl Store {
@@ -78,16 +81,17 @@ impl Store {
             .at(POINTS)
             .write_raising_if(
                 move |connection| Box::pin(claim(connection, worker, pull, rules, now)),
-                |claimed| matches!(claimed, CheckClaim::Granted(_)),
+                |claimed| matches!(claimed, CheckClaim::Granted(_) | CheckClaim::Changed),
             )
             .await
     }
 
-    /// Whether a claim by a worker of checks of this project could be granted now.
-    pub async fn has_checks(&self, project: ProjectKey, now: Timestamp) -> Result<bool> {
+    /// Whether a claim by this worker of checks could be granted now.
+    pub async fn has_checks(&self, worker: &Worker, now: Timestamp) -> Result<bool> {
         let mut connection = self.readers.acquire().await?;
-        Ok(next(&mut connection, project, now).await?.is_some()
-            || cleanup::next(&mut connection, project, now).await?.is_some())
+        Ok(next(&mut connection, worker, now).await?.is_some()
+            || (worker.has_network
+                && cleanup::next(&mut connection, worker.project, now).await?.is_some()))
     }
 }
 
@@ -118,7 +122,10 @@ async fn claim(
     if running >= rules.max_gates {
         return Ok(CheckClaim::Nothing);
     }
-    let Some(due) = next(connection, found.project, now).await? else {
+    let Some(due) = next(connection, &found, now).await? else {
+        if !found.has_network {
+            return Ok(CheckClaim::Nothing);
+        }
         return clean_up(connection, &found, &pull, now).await;
     };
     let Some(checking) = checking::find(connection, due).await? else {
@@ -127,17 +134,21 @@ async fn claim(
     let ticket = ticket::load(connection, due).await?;
     let settings = checks::of_ticket(connection, due).await?;
     let Some(job) = job(&checking, &ticket, &settings) else { return Ok(CheckClaim::Nothing) };
+    if job.has_network != found.has_network {
+        correct(connection, &checking, &settings).await?;
+        return Ok(CheckClaim::Changed);
+    }
     let attempt = insert(connection, &ticket, id, &pull, &job, now).await?;
     sqlx::query("UPDATE checking SET step = 'running' WHERE ticket_id = ?1 AND step = 'due'")
         .bind(due.key())
         .execute(&mut *connection)
         .await?;
-    if job.is_base {
+    if let Some(gate) = job.gate.filter(|_| job.is_base) {
         sqlx::query(
             "UPDATE gate_base SET attempt_id = ?3 WHERE commit_id = ?1 AND command = ?2 AND ticket_id = ?4 AND ran IS NULL",
         )
         .bind(job.commit.as_deref().unwrap_or_default())
-        .bind(base_key(&job))
+        .bind(base_key(gate, &settings))
         .bind(attempt.key())
         .bind(due.key())
         .execute(&mut *connection)
@@ -145,6 +156,27 @@ async fn claim(
     }
     busy(connection, id).await?;
     granted(connection, attempt).await
+}
+
+/// A project's gates may be set while rounds are under way. The gate that is next is due again, as the settings are now.
+async fn correct(
+    connection: &mut SqliteConnection,
+    checking: &Checking,
+    settings: &Checks,
+) -> Result<()> {
+    let Some(next) = checking.next() else { return Ok(()) };
+    let Some(gate) = settings.gate(&next.gate) else { return Ok(()) };
+    sqlx::query(
+        "UPDATE checking_gate SET has_network = ?3, base_set_up = (base_set_up = 1 OR ?4)
+          WHERE ticket_id = ?1 AND position = ?2",
+    )
+    .bind(checking.ticket.key())
+    .bind(next.position)
+    .bind(gate.network)
+    .bind(settings.worktree.setup.is_empty())
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// The same for the cleanup that is next. Open tickets go first.
@@ -174,6 +206,7 @@ fn cleanup_job(settings: &Checks) -> Job<'_> {
         timeout_seconds: settings.worktree.setup_timeout_seconds,
         commit: None,
         is_base: false,
+        has_network: true,
     }
 }
 
@@ -185,23 +218,24 @@ async fn busy(connection: &mut SqliteConnection, worker: WorkerId) -> Result<()>
     Ok(())
 }
 
-/// The ticket of a project whose checks are next: by priority, then by how long they have waited.
+/// The ticket of a worker's project whose checks are next: by priority, then by how long they have waited.
 async fn next(
     connection: &mut SqliteConnection,
-    project: ProjectKey,
+    worker: &Worker,
     now: Timestamp,
 ) -> Result<Option<TicketId>> {
     let next: Option<i64> = sqlx::query_scalar(
         "SELECT c.ticket_id
-           FROM checking c
+           FROM checking_due c
           CROSS JOIN ticket t ON t.ticket_id = c.ticket_id
-          WHERE c.step = 'due' AND c.not_before <= ?2 AND t.state = 'running' AND t.project_id = ?1
+          WHERE c.not_before <= ?2 AND c.has_network = ?3 AND t.state = 'running' AND t.project_id = ?1
             AND NOT EXISTS (SELECT 1 FROM pause s WHERE s.project_id IN (0, ?1) AND s.cause = 'coordinator')
           ORDER BY t.priority DESC, c.since, c.ticket_id
           LIMIT 1",
     )
-    .bind(project.0)
+    .bind(worker.project.0)
     .bind(now.millis())
+    .bind(worker.has_network)
     .fetch_optional(connection)
     .await?;
     Ok(next.map(TicketId::from_key))
@@ -221,20 +255,32 @@ pub(crate) fn job<'c>(
             timeout_seconds: settings.worktree.setup_timeout_seconds,
             commit: ticket.work.as_ref().map(|work| work.head.commit.clone()),
             is_base: false,
+            has_network: true,
         });
     }
     let next = checking.next()?;
     let gate = settings.gate(&next.gate)?;
-    if next.on_base {
-        return Some(base_job(gate, settings, base_commit(checking, ticket)?));
+    if next.on_base && !next.base_set_up && !settings.worktree.setup.is_empty() {
+        return Some(Job {
+            kind: AttemptKind::Setup,
+            gate: None,
+            commands: settings.worktree.setup.clone(),
+            timeout_seconds: settings.worktree.setup_timeout_seconds,
+            commit: Some(base_commit(checking, ticket)?),
+            is_base: true,
+            has_network: true,
+        });
     }
+    let commit =
+        if next.on_base { Some(base_commit(checking, ticket)?) } else { checking.commit.clone() };
     Some(Job {
         kind: AttemptKind::Gate,
         gate: Some(gate),
         commands: vec![gate.command.clone()],
         timeout_seconds: gate.timeout_seconds,
-        commit: checking.commit.clone(),
-        is_base: false,
+        commit,
+        is_base: next.on_base,
+        has_network: gate.network,
     })
 }
 
@@ -245,25 +291,16 @@ pub(crate) fn base_commit(checking: &Checking, ticket: &Ticket) -> Option<String
     checking.onto.clone().or_else(begun)
 }
 
-/// The run of a gate on the base commit: in a worktree of its own, which has to be set up first.
-pub(crate) fn base_job<'c>(gate: &'c Gate, settings: &Checks, commit: String) -> Job<'c> {
+/// The key under which the run of a gate on a base commit is kept: what was run there, after which setup, and with what.
+pub(crate) fn base_key(gate: &Gate, settings: &Checks) -> String {
     let mut commands = settings.worktree.setup.clone();
-    let setup = if commands.is_empty() { 0 } else { settings.worktree.setup_timeout_seconds };
     commands.push(gate.command.clone());
-    Job {
-        kind: AttemptKind::Gate,
-        gate: Some(gate),
-        commands,
-        timeout_seconds: gate.timeout_seconds.saturating_add(setup),
-        commit: Some(commit),
-        is_base: true,
+    let (env, directory) = (&gate.env, &gate.directory);
+    if gate.network {
+        return serde_json::json!([commands, env, directory]).to_string();
     }
-}
-
-/// The key under which the run of a gate on a base commit is kept.
-pub(crate) fn base_key(job: &Job<'_>) -> String {
-    let (env, directory) = job.gate.map(|gate| (&gate.env, &gate.directory)).unzip();
-    serde_json::json!([job.commands, env, directory]).to_string()
+    // What failed for lack of a network says nothing about a run that has one, and the other way round.
+    serde_json::json!([commands, env, directory, {"network": false}]).to_string()
 }
 
 async fn insert(

@@ -219,6 +219,7 @@ impl Continuing<'_> {
             .execute(&mut *connection)
             .await?;
         match self.found.kind {
+            AttemptKind::Setup if self.is_base() => self.after_base_setup(connection).await,
             AttemptKind::Setup => self.after_setup(connection).await,
             AttemptKind::Gate => self.after_gate(connection).await,
             AttemptKind::Agent | AttemptKind::Cleanup => Ok(()),
@@ -249,6 +250,9 @@ impl Continuing<'_> {
     fn what(&self) -> String {
         match &self.found.check {
             Some(Check { gate: Some(gate), .. }) => format!("{}, its gate {gate}", self.found.id),
+            Some(Check { is_base: true, .. }) => {
+                format!("{}, the setup of its base commit", self.found.id)
+            }
             Some(_) | None => format!("{}, its setup", self.found.id),
         }
     }
@@ -276,10 +280,10 @@ impl Continuing<'_> {
             return Ok(());
         }
         match self.found.kind {
-            AttemptKind::Setup => self.setup_failed(connection).await,
-            AttemptKind::Gate if self.is_base() => {
-                self.judge(connection, Some(&Run { end: End::NotStarted, tests: None })).await
+            AttemptKind::Setup | AttemptKind::Gate if self.is_base() => {
+                self.without_base(connection).await
             }
+            AttemptKind::Setup => self.setup_failed(connection).await,
             AttemptKind::Gate => {
                 self.ran(connection).await?;
                 check_judge::give_up(connection, self.ticket, self.rules, self.now).await
@@ -290,6 +294,28 @@ impl Continuing<'_> {
 
     fn is_base(&self) -> bool {
         self.found.check.as_ref().is_some_and(|check| check.is_base)
+    }
+
+    /// The base commit does not say whether what fails there failed before.
+    async fn without_base(&self, connection: &mut SqliteConnection) -> Result<()> {
+        // Another ticket may find it out.
+        checking::free_bases(connection, self.ticket.id).await?;
+        self.judge(connection, Some(&Run { end: End::NotStarted, tests: None })).await
+    }
+
+    /// The gate that is next runs on the base commit, now that the worktree there is set up.
+    async fn after_base_setup(&self, connection: &mut SqliteConnection) -> Result<()> {
+        if self.ending.ran != Ran::Passed {
+            return self.without_base(connection).await;
+        }
+        sqlx::query(
+            "UPDATE checking_gate SET base_set_up = 1 WHERE ticket_id = ?1 AND on_base = 1",
+        )
+        .bind(self.ticket.id.key())
+        .execute(&mut *connection)
+        .await?;
+        checking::step(connection, self.ticket.id, &[Step::Running], Step::Due).await?;
+        Ok(())
     }
 
     async fn after_setup(&self, connection: &mut SqliteConnection) -> Result<()> {
@@ -336,8 +362,9 @@ impl Continuing<'_> {
         let end = self.ending.ran.end().unwrap_or(End::NotStarted);
         let run = Run { end, tests: self.ending.tests.clone() };
         if self.is_base() {
-            let setup = self.found.check.as_ref().map_or(0, |check| check.commands.len() - 1);
-            // What fails before the gate says nothing about it.
+            // Earlier versions ran the setup in the same attempt. What fails before the gate says nothing about it.
+            let commands = self.found.check.as_ref().map_or(0, |check| check.commands.len());
+            let setup = commands.saturating_sub(1);
             let is_of_setup = self.ending.ran.at().is_some_and(|at| at < setup);
             let run = if is_of_setup { Run { end: End::NotStarted, tests: None } } else { run };
             return self.judge(connection, Some(&run)).await;

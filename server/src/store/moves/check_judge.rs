@@ -115,12 +115,14 @@ async fn by_base(
 
 async fn ready(connection: &mut SqliteConnection, id: TicketId) -> Result<()> {
     if checking::step(connection, id, &[Step::Base], Step::Due).await? {
+        let settings = checks::of_ticket(connection, id).await?;
         sqlx::query(
-            "UPDATE checking_gate SET on_base = 1
+            "UPDATE checking_gate SET on_base = 1, base_set_up = ?2
               WHERE ticket_id = ?1
                 AND position = (SELECT MIN(position) FROM checking_gate WHERE ticket_id = ?1 AND verdict IS NULL)",
         )
         .bind(id.key())
+        .bind(settings.worktree.setup.is_empty())
         .execute(connection)
         .await?;
     }
@@ -266,7 +268,7 @@ async fn base(
     let Some((gate, commit)) = gate.zip(check_claim::base_commit(checking, found)) else {
         return Ok(Known::None);
     };
-    let key = check_claim::base_key(&check_claim::base_job(gate, settings, commit.clone()));
+    let key = check_claim::base_key(gate, settings);
     let row: Option<(i64, Option<String>)> = sqlx::query_as(
         "SELECT ticket_id, ran FROM gate_base WHERE commit_id = ?1 AND command = ?2",
     )

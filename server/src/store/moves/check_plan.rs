@@ -10,7 +10,9 @@ use super::prepare;
 use crate::domain::checks::Checks;
 use crate::domain::gates::kind::Phase;
 use crate::domain::gates::kind::Step;
+use crate::domain::gates::offline::Unkept;
 use crate::domain::hold::Hold;
+use crate::domain::id::ProjectKey;
 use crate::domain::id::TicketId;
 use crate::domain::ticket::Ticket;
 use crate::domain::ticket::TicketState;
@@ -60,6 +62,19 @@ impl Store {
         self.writer
             .at(PLANNED)
             .write(move |connection| Box::pin(refuse(connection, id, why, now)))
+            .await
+    }
+
+    /// Puts the tickets of a project on hold whose next gate must have no network.
+    pub async fn offline_refused(
+        &self,
+        project: ProjectKey,
+        why: Unkept,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.writer
+            .at(PLANNED)
+            .write(move |connection| Box::pin(refuse_offline(connection, project, why, now)))
             .await
     }
 
@@ -130,13 +145,15 @@ async fn plan(
             };
             let (verdict, attempt) = passed.unzip();
             sqlx::query(
-                "INSERT INTO checking_gate (ticket_id, position, gate, verdict, attempt_id) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO checking_gate (ticket_id, position, gate, verdict, attempt_id, has_network)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )
             .bind(id.key())
             .bind(i64::try_from(position).unwrap_or(i64::MAX))
             .bind(gate)
             .bind(verdict)
             .bind(attempt)
+            .bind(settings.gate(gate).is_none_or(|gate| gate.network))
             .execute(&mut *connection)
             .await?;
         }
@@ -187,12 +204,36 @@ async fn refuse(
     why: Hold,
     now: Timestamp,
 ) -> Result<()> {
-    if !checking::step(connection, id, &[Step::Plan, Step::Base], Step::Held).await? {
+    if !checking::step(connection, id, &[Step::Plan, Step::Base, Step::Due], Step::Held).await? {
         return Ok(());
     }
     land::end(connection, id, None).await?;
     let found = ticket::load(connection, id).await?;
     hold::at_its_stage(connection, &found, By::Coordinator, &why, now).await
+}
+
+async fn refuse_offline(
+    connection: &mut SqliteConnection,
+    project: ProjectKey,
+    why: Unkept,
+    now: Timestamp,
+) -> Result<()> {
+    let due: Vec<i64> = sqlx::query_scalar(
+        "SELECT c.ticket_id
+           FROM checking_due c
+          CROSS JOIN ticket t ON t.ticket_id = c.ticket_id
+          WHERE c.has_network = 0 AND t.state = 'running' AND t.project_id = ?1
+          ORDER BY c.since, c.ticket_id",
+    )
+    .bind(project.0)
+    .fetch_all(&mut *connection)
+    .await?;
+    for id in due.into_iter().map(TicketId::from_key) {
+        let Some(checking) = checking::find(connection, id).await? else { continue };
+        let Some(next) = checking.next() else { continue };
+        refuse(connection, id, why.hold(&next.gate), now).await?;
+    }
+    Ok(())
 }
 
 async fn begin_landing(

@@ -20,10 +20,12 @@ use crate::store::rows::cleanup;
 use crate::store::rows::event;
 use crate::store::rows::ticket;
 
+const BEGUN: faults::Points = faults::points!("server.cleanup_begun");
+
 impl Store {
     /// Lets the cleanup of a closed ticket's worktree run. Repeating it changes nothing.
     pub async fn begin_cleanup(&self, id: TicketId, now: Timestamp) -> Result<()> {
-        self.writer.write(move |connection| Box::pin(begin(connection, id, now))).await
+        self.writer.at(BEGUN).write(move |connection| Box::pin(begin(connection, id, now))).await
     }
 
     /// Gives up a cleanup that has not begun since `before`, unless its project is paused. Returns whether it is over.

@@ -9,9 +9,7 @@ use crate::domain::id::WorkerId;
 use crate::domain::stopping::Gone;
 use crate::domain::text::Name;
 use crate::domain::time::Timestamp;
-use crate::domain::worker::CHECKS;
 use crate::domain::worker::Worker;
-use crate::domain::worker::WorkerKind;
 use crate::domain::worker::WorkerState;
 use crate::domain::worker_type::PassingCause;
 use crate::store::db::error::Result;
@@ -40,10 +38,12 @@ impl Store {
             .await
     }
 
-    /// Inserts workers that run setups and gates of a project, for the dispatcher to launch.
+    /// Inserts workers that run setups and gates of a project, for the dispatcher to launch: those that may use the
+    /// network, or those that must not.
     pub async fn plan_check_workers(
         &self,
         project: ProjectKey,
+        has_network: bool,
         count: i64,
         now: Timestamp,
     ) -> Result<Vec<WorkerId>> {
@@ -51,14 +51,7 @@ impl Store {
             .at(PLANNED)
             .quietly()
             .write(move |connection| {
-                Box::pin(worker::insert_of(
-                    connection,
-                    WorkerKind::Check,
-                    project,
-                    CHECKS,
-                    count,
-                    now,
-                ))
+                Box::pin(worker::insert_checks(connection, project, has_network, count, now))
             })
             .await
     }

@@ -41,6 +41,8 @@ pub enum Begun {
     NoPorts(i64),
 }
 
+const REMOVED: faults::Points = faults::points!("server.worktree_removed");
+
 const BEGUN: faults::Points = faults::points!("server.worktree_begun");
 
 const READY: faults::Points = faults::points!("server.worktree_ready");
@@ -108,7 +110,11 @@ impl Store {
 
     /// Records that a worktree is gone.
     pub async fn worktree_removed(&self, id: TicketId, now: Timestamp) -> Result<()> {
-        self.writer.quietly().write(move |connection| Box::pin(removed(connection, id, now))).await
+        self.writer
+            .at(REMOVED)
+            .quietly()
+            .write(move |connection| Box::pin(removed(connection, id, now)))
+            .await
     }
 }
 

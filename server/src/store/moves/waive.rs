@@ -22,6 +22,10 @@ use crate::store::rows::ticket;
 use crate::store::rows::waiver;
 use crate::store::rows::waiver::Waiver;
 
+const WAIVED: faults::Points = faults::points!("server.waive");
+
+const ASKED: faults::Points = faults::points!("server.run_gates");
+
 impl Store {
     /// Lets a ticket pass a gate, whatever the gate finds. If the ticket is on hold for its gates and none of the red
     /// ones is left, its checks continue.
@@ -33,6 +37,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Ticket> {
         self.writer
+            .at(WAIVED)
             .write(move |connection| Box::pin(waive(connection, id, gate, reason, now)))
             .await
     }
@@ -40,7 +45,7 @@ impl Store {
     /// Runs the gates of a ticket that is on hold. If a result of its stage waits and all of them pass, the ticket moves
     /// on; otherwise it goes back on hold.
     pub async fn run_gates(&self, id: TicketId, now: Timestamp) -> Result<Ticket> {
-        self.writer.write(move |connection| Box::pin(run(connection, id, now))).await
+        self.writer.at(ASKED).write(move |connection| Box::pin(run(connection, id, now))).await
     }
 
     /// The gates that a ticket may pass whatever they find.

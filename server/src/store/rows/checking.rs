@@ -47,6 +47,8 @@ pub struct CheckingGate {
     pub attempt: Option<AttemptId>,
     /// Its next run is on the base commit.
     pub on_base: bool,
+    /// The worktree on the base commit is set up, or needs no setup. Only read while its next run is there.
+    pub base_set_up: bool,
     /// What fails and does not fail on the base commit; empty when it is the command as a whole.
     pub new: Vec<String>,
     /// The same for two failures that are the same.
@@ -80,6 +82,7 @@ struct GateRow {
     runs: i64,
     attempt_id: Option<i64>,
     on_base: bool,
+    base_set_up: bool,
     new: String,
     mark: Option<String>,
 }
@@ -97,7 +100,7 @@ pub(crate) async fn find(
     .await?;
     let Some(row) = row else { return Ok(None) };
     let gates: Vec<GateRow> = sqlx::query_as(
-        "SELECT position, gate, verdict, runs, attempt_id, on_base, new, mark
+        "SELECT position, gate, verdict, runs, attempt_id, on_base, base_set_up, new, mark
            FROM checking_gate WHERE ticket_id = ?1 ORDER BY position",
     )
     .bind(ticket.key())
@@ -152,6 +155,7 @@ fn decode(
             runs: row.runs,
             attempt: row.attempt_id.map(AttemptId::from_key),
             on_base: row.on_base,
+            base_set_up: row.base_set_up,
             new: place.list(&row.new, "new")?,
             mark: row.mark,
         })
@@ -222,7 +226,7 @@ pub(crate) async fn end(connection: &mut SqliteConnection, ticket: TicketId) -> 
 }
 
 /// What a ticket was to run on base commits may be run by another one.
-async fn free_bases(connection: &mut SqliteConnection, ticket: TicketId) -> Result<()> {
+pub(crate) async fn free_bases(connection: &mut SqliteConnection, ticket: TicketId) -> Result<()> {
     sqlx::query("DELETE FROM gate_base WHERE ticket_id = ?1 AND ran IS NULL")
         .bind(ticket.key())
         .execute(connection)

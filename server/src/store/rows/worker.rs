@@ -11,6 +11,7 @@ use crate::domain::id::TicketId;
 use crate::domain::id::WorkerId;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
+use crate::domain::worker::CHECKS;
 use crate::domain::worker::Worker;
 use crate::domain::worker::WorkerKind;
 use crate::store::db::error::Result;
@@ -26,6 +27,7 @@ pub(crate) struct WorkerRow {
     project: String,
     worker_type: String,
     kind: String,
+    has_network: bool,
     state: String,
     pid: Option<i64>,
     child_pid: Option<i64>,
@@ -52,6 +54,7 @@ impl TryFrom<WorkerRow> for Worker {
             project_name: row::name(row.project),
             worker_type: row::name(row.worker_type),
             kind: place.named(&row.kind, "kind")?,
+            has_network: row.has_network,
             state: place.named(&row.state, "state")?,
             pid: row.pid,
             child_pid: row.child_pid,
@@ -115,28 +118,49 @@ pub(crate) async fn insert(
     count: i64,
     now: Timestamp,
 ) -> Result<Vec<WorkerId>> {
-    insert_of(connection, WorkerKind::Agent, project, worker_type, count, now).await
+    let new = NewWorkers { kind: WorkerKind::Agent, has_network: true, project, worker_type };
+    insert_of(connection, new, count, now).await
 }
 
-/// Inserts rows of workers of a kind for the dispatcher to launch.
-pub(crate) async fn insert_of(
+/// Inserts rows of workers that run setups and gates of a project, for the dispatcher to launch.
+pub(crate) async fn insert_checks(
     connection: &mut SqliteConnection,
-    kind: WorkerKind,
     project: ProjectKey,
-    worker_type: &str,
+    has_network: bool,
+    count: i64,
+    now: Timestamp,
+) -> Result<Vec<WorkerId>> {
+    let new = NewWorkers { kind: WorkerKind::Check, has_network, project, worker_type: CHECKS };
+    insert_of(connection, new, count, now).await
+}
+
+/// Workers that are to be launched.
+#[derive(Clone, Copy, Debug)]
+struct NewWorkers<'n> {
+    kind: WorkerKind,
+    has_network: bool,
+    project: ProjectKey,
+    worker_type: &'n str,
+}
+
+async fn insert_of(
+    connection: &mut SqliteConnection,
+    new: NewWorkers<'_>,
     count: i64,
     now: Timestamp,
 ) -> Result<Vec<WorkerId>> {
     let mut made = Vec::new();
     for _ in 0..count {
         let key: i64 = sqlx::query_scalar(
-            "INSERT INTO worker (project_id, worker_type, kind, state, started_at) VALUES (?1, ?2, ?4, 'launching', ?3)
+            "INSERT INTO worker (project_id, worker_type, kind, has_network, state, started_at)
+             VALUES (?1, ?2, ?4, ?5, 'launching', ?3)
              RETURNING worker_id",
         )
-        .bind(project.0)
-        .bind(worker_type)
+        .bind(new.project.0)
+        .bind(new.worker_type)
         .bind(now.millis())
-        .bind(kind.name())
+        .bind(new.kind.name())
+        .bind(new.has_network)
         .fetch_one(&mut *connection)
         .await?;
         made.push(WorkerId::from_key(key));

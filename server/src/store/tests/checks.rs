@@ -31,6 +31,12 @@ async fn begin(bed: &Bed, ticket: TicketId, text: &str, busy_ports: &[i64]) -> B
     bed.store.begin_worktree(ticket, new).await.expect("an answer")
 }
 
+/// Sets what the coordinator says about the gates of the project.
+pub(super) async fn set_gates(bed: &Bed, gates: &serde_json::Value) {
+    let gates = Some(checks::json::gates(gates).expect("good settings"));
+    set(bed, TablesChange { gates, ..TablesChange::default() }).await;
+}
+
 async fn set(bed: &Bed, checks: TablesChange) {
     let change = ProjectChange { checks, ..ProjectChange::default() };
     bed.store.update_project("shop", change, NOW).await.expect("changed");
@@ -44,11 +50,7 @@ async fn what_the_coordinator_sets_wins_over_what_was_kept_with_a_ticket() {
     assert_eq!(bed.store.kept_checks(ticket).await.unwrap(), None);
     assert_eq!(begin(&bed, ticket, FILE, &[]).await, Begun::Yes);
     assert_eq!(bed.store.kept_checks(ticket).await.unwrap(), Some(kept(FILE)));
-    let gates = |text: serde_json::Value| TablesChange {
-        gates: Some(checks::json::gates(&text).unwrap()),
-        ..TablesChange::default()
-    };
-    set(&bed, gates(json!([{"name": "test", "retries": 4}]))).await;
+    set_gates(&bed, &json!([{"name": "test", "retries": 4}])).await;
     set(
         &bed,
         TablesChange {
@@ -66,7 +68,7 @@ async fn what_the_coordinator_sets_wins_over_what_was_kept_with_a_ticket() {
     // A call that sets nothing about them changes nothing about them.
     bed.store.update_project("shop", ProjectChange::default(), NOW).await.unwrap();
     assert_eq!(bed.store.checks_of(ticket).await.unwrap().gates[0].retries, 4);
-    set(&bed, gates(json!([]))).await;
+    set_gates(&bed, &json!([])).await;
     assert_eq!(bed.store.checks_of(ticket).await.unwrap().gates[0].retries, 1);
 }
 

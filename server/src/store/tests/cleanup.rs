@@ -34,7 +34,9 @@ impl Bed {
         let worker = self.check_worker().await;
         match self.store.claim_check(worker, pull, now).await.expect("a claim") {
             CheckClaim::Granted(granted) => *granted,
-            other @ (CheckClaim::Nothing | CheckClaim::Leave) => panic!("{other:?}"),
+            other @ (CheckClaim::Nothing | CheckClaim::Changed | CheckClaim::Leave) => {
+                panic!("{other:?}")
+            }
         }
     }
 

@@ -18,7 +18,7 @@ use crate::store::CheckEnding;
 use crate::store::GrantedCheck;
 use crate::store::Planned;
 
-const FILE: &str =
+pub(super) const FILE: &str =
     "[[gate]]\nname = \"test\"\ncommand = [\"make\", \"test\"]\nretries = 0\nbaseline = false\n";
 
 fn kept(text: &str) -> Kept {
@@ -41,7 +41,7 @@ impl Bed {
     }
 
     /// Completes the current stage with new work; its gates are due then.
-    async fn work(&self, stage: &str, pull: &str) -> AttemptId {
+    pub(super) async fn work(&self, stage: &str, pull: &str) -> AttemptId {
         let attempt = self.granted(self.worker(stage).await, pull).await.attempt;
         let commit = head().commit;
         self.store.note_protection(attempt.ticket, &commit, None).await.expect("noted");
@@ -50,30 +50,35 @@ impl Bed {
         attempt.id
     }
 
-    async fn plan(&self, id: TicketId) {
+    pub(super) async fn plan(&self, id: TicketId) {
         let gates = vec!["test".to_owned()];
         let planned = Planned { commit: Some(head().commit), head: None, gates };
         self.store.checks_planned(id, planned, NOW).await.expect("planned");
     }
 
     pub(super) async fn check_worker(&self) -> WorkerId {
+        self.check_worker_of(true).await
+    }
+
+    pub(super) async fn check_worker_of(&self, has_network: bool) -> WorkerId {
         let project = self.store.project("shop").await.expect("a project").key;
-        let id = self.store.plan_check_workers(project, 1, NOW).await.expect("a worker")[0];
+        let planned = self.store.plan_check_workers(project, has_network, 1, NOW).await;
+        let id = planned.expect("a worker")[0];
         assert!(self.store.mark_launched(id, "e".repeat(64), NOW).await.expect("launched"));
         self.store.worker_hello(id, 4712, None, NOW).await.expect("hello");
         id
     }
 
-    async fn check(&self, worker: WorkerId, pull: &str) -> GrantedCheck {
+    pub(super) async fn check(&self, worker: WorkerId, pull: &str) -> GrantedCheck {
         match self.store.claim_check(worker, pull, NOW).await.expect("a claim") {
             CheckClaim::Granted(granted) => *granted,
-            other @ (CheckClaim::Nothing | CheckClaim::Leave) => {
+            other @ (CheckClaim::Nothing | CheckClaim::Changed | CheckClaim::Leave) => {
                 panic!("expected a grant, got {other:?}")
             }
         }
     }
 
-    async fn ran(&self, attempt: AttemptId, ran: Ran) -> EndReport {
+    pub(super) async fn ran(&self, attempt: AttemptId, ran: Ran) -> EndReport {
         self.store.end_check(ended(attempt, ran), NOW).await.expect("an end")
     }
 

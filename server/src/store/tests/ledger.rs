@@ -11,6 +11,27 @@ use crate::store::Usage;
 use crate::store::UsageFilter;
 
 #[tokio::test]
+async fn runs_of_gates_are_counted_beside_the_dollars_and_flaky_ones_by_themselves() {
+    let bed = Bed::new().await;
+    let file = super::gates::FILE.replace("retries = 0", "retries = 1");
+    let id = bed.gated(&["impl"], &file).await;
+    bed.work("impl", "p").await;
+    bed.plan(id).await;
+    bed.judged("red", super::gates::RED).await;
+    bed.judged("green", crate::domain::gates::ran::Ran::Passed).await;
+    for by in GroupBy::ALL {
+        let page = bed.store.usage(UsageFilter::default(), by, 0, 50).await.unwrap();
+        let sums = page.groups.iter().fold((0, 0), |(runs, flaky), group| {
+            (runs + group.gate_runs, flaky + group.gate_flaky)
+        });
+        assert_eq!(sums, (2, 1), "{}", by.name());
+        assert_eq!((page.total.attempts, page.total.gate_runs), (3, 2));
+        assert_eq!(page.total.gate_peak_memory_bytes, Some(1 << 20));
+        assert!((page.total.cost_usd - 0.25).abs() < 1e-9, "a gate costs no dollars");
+    }
+}
+
+#[tokio::test]
 async fn sums_are_the_same_however_they_are_grouped() {
     let bed = Bed::new().await;
     let mut pulls = 0;

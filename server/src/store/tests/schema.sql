@@ -40,9 +40,22 @@ CREATE VIEW attempt_usage AS
            CAST(ROUND(MIN(COALESCE(a.cost_usd, 0), 1e6) * 1e9) AS INTEGER) AS cost_nano,
            CAST(ROUND(MIN(COALESCE(a.assumed_usd, 0), 1e6) * 1e9) AS INTEGER) AS assumed_nano,
            MAX(COALESCE(a.ended_at, a.started_at, 0) - COALESCE(a.started_at, a.ended_at, 0), 0) AS wall_ms,
-           a.peak_memory_bytes
+           a.peak_memory_bytes,
+           (a.kind = 'gate') AS gate_runs,
+           CASE WHEN a.kind = 'gate' THEN MAX(COALESCE(a.ended_at, a.started_at, 0) - COALESCE(a.started_at, a.ended_at, 0), 0) ELSE 0 END AS gate_wall_ms,
+           CASE WHEN a.kind = 'gate' THEN a.peak_memory_bytes END AS gate_peak_memory_bytes,
+           (a.kind = 'gate' AND a.verdict IS 'flaky') AS gate_flaky
       FROM attempt a
       JOIN ticket t ON t.ticket_id = a.ticket_id;
+
+CREATE VIEW checking_due AS
+SELECT c.ticket_id, c.since, c.not_before,
+       COALESCE((SELECT g.has_network = 1 OR (g.on_base = 1 AND g.base_set_up = 0)
+                   FROM checking_gate g
+                  WHERE g.ticket_id = c.ticket_id AND g.verdict IS NULL
+                  ORDER BY g.position LIMIT 1), 1) AS has_network
+  FROM checking c
+ WHERE c.step = 'due';
 
 CREATE VIEW project_account AS
 SELECT p.project_id, l.max_budget_usd_per_day AS project_day_limit, l.max_budget_usd AS project_limit,
@@ -204,6 +217,8 @@ SELECT t.*,
                                'gate', (SELECT g.gate FROM checking_gate g
                                          WHERE g.ticket_id = c.ticket_id AND g.verdict IS NULL
                                          ORDER BY g.position LIMIT 1),
+                               'has_network', COALESCE((SELECT d.has_network FROM checking_due d
+                                                         WHERE d.ticket_id = c.ticket_id), 1),
                                'paused', EXISTS (SELECT 1 FROM pause s
                                                   WHERE s.project_id IN (0, t.project_id) AND s.cause = 'coordinator'),
                                'running', (SELECT COUNT(*) FROM attempt a
@@ -318,7 +333,7 @@ SELECT y.*, p.name AS project
 
 CREATE TRIGGER attempt_usage_added AFTER INSERT ON attempt
 BEGIN
-    INSERT INTO usage_day (project_id, day, stage, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano, wall_ms, peak_memory_bytes)
+    INSERT INTO usage_day (project_id, day, stage, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano, wall_ms, peak_memory_bytes, gate_runs, gate_wall_ms, gate_peak_memory_bytes, gate_flaky)
     VALUES ((SELECT project_id FROM ticket WHERE ticket_id = NEW.ticket_id),
            COALESCE(NEW.ended_at, NEW.granted_at) / 86400000,
            NEW.stage,
@@ -331,7 +346,11 @@ BEGIN
            CAST(ROUND(MIN(COALESCE(NEW.cost_usd, 0), 1e6) * 1e9) AS INTEGER),
            CAST(ROUND(MIN(COALESCE(NEW.assumed_usd, 0), 1e6) * 1e9) AS INTEGER),
            MAX(COALESCE(NEW.ended_at, NEW.started_at, 0) - COALESCE(NEW.started_at, NEW.ended_at, 0), 0),
-           NEW.peak_memory_bytes)
+           NEW.peak_memory_bytes,
+           (NEW.kind = 'gate'),
+           CASE WHEN NEW.kind = 'gate' THEN MAX(COALESCE(NEW.ended_at, NEW.started_at, 0) - COALESCE(NEW.started_at, NEW.ended_at, 0), 0) ELSE 0 END,
+           CASE WHEN NEW.kind = 'gate' THEN NEW.peak_memory_bytes END,
+           (NEW.kind = 'gate' AND NEW.verdict IS 'flaky'))
     ON CONFLICT (project_id, day, stage) DO UPDATE
           SET attempts = CAST(attempts + excluded.attempts AS INTEGER),
               unpriced = CAST(unpriced + excluded.unpriced AS INTEGER),
@@ -342,8 +361,12 @@ BEGIN
               cost_nano = CAST(cost_nano + excluded.cost_nano AS INTEGER),
               assumed_nano = CAST(assumed_nano + excluded.assumed_nano AS INTEGER),
               wall_ms = CAST(wall_ms + excluded.wall_ms AS INTEGER),
-              peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, excluded.peak_memory_bytes), COALESCE(excluded.peak_memory_bytes, peak_memory_bytes));
-    INSERT INTO usage_stage (ticket_id, stage, project_id, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano, wall_ms, peak_memory_bytes)
+              peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, excluded.peak_memory_bytes), COALESCE(excluded.peak_memory_bytes, peak_memory_bytes)),
+              gate_runs = CAST(gate_runs + excluded.gate_runs AS INTEGER),
+              gate_wall_ms = CAST(gate_wall_ms + excluded.gate_wall_ms AS INTEGER),
+              gate_peak_memory_bytes = MAX(COALESCE(gate_peak_memory_bytes, excluded.gate_peak_memory_bytes), COALESCE(excluded.gate_peak_memory_bytes, gate_peak_memory_bytes)),
+              gate_flaky = CAST(gate_flaky + excluded.gate_flaky AS INTEGER);
+    INSERT INTO usage_stage (ticket_id, stage, project_id, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano, wall_ms, peak_memory_bytes, gate_runs, gate_wall_ms, gate_peak_memory_bytes, gate_flaky)
     VALUES (NEW.ticket_id,
            NEW.stage,
            (SELECT project_id FROM ticket WHERE ticket_id = NEW.ticket_id),
@@ -356,7 +379,11 @@ BEGIN
            CAST(ROUND(MIN(COALESCE(NEW.cost_usd, 0), 1e6) * 1e9) AS INTEGER),
            CAST(ROUND(MIN(COALESCE(NEW.assumed_usd, 0), 1e6) * 1e9) AS INTEGER),
            MAX(COALESCE(NEW.ended_at, NEW.started_at, 0) - COALESCE(NEW.started_at, NEW.ended_at, 0), 0),
-           NEW.peak_memory_bytes)
+           NEW.peak_memory_bytes,
+           (NEW.kind = 'gate'),
+           CASE WHEN NEW.kind = 'gate' THEN MAX(COALESCE(NEW.ended_at, NEW.started_at, 0) - COALESCE(NEW.started_at, NEW.ended_at, 0), 0) ELSE 0 END,
+           CASE WHEN NEW.kind = 'gate' THEN NEW.peak_memory_bytes END,
+           (NEW.kind = 'gate' AND NEW.verdict IS 'flaky'))
     ON CONFLICT (ticket_id, stage) DO UPDATE
           SET attempts = CAST(attempts + excluded.attempts AS INTEGER),
               unpriced = CAST(unpriced + excluded.unpriced AS INTEGER),
@@ -367,8 +394,12 @@ BEGIN
               cost_nano = CAST(cost_nano + excluded.cost_nano AS INTEGER),
               assumed_nano = CAST(assumed_nano + excluded.assumed_nano AS INTEGER),
               wall_ms = CAST(wall_ms + excluded.wall_ms AS INTEGER),
-              peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, excluded.peak_memory_bytes), COALESCE(excluded.peak_memory_bytes, peak_memory_bytes));
-    INSERT INTO usage_ticket (ticket_id, project_id, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano, wall_ms, peak_memory_bytes)
+              peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, excluded.peak_memory_bytes), COALESCE(excluded.peak_memory_bytes, peak_memory_bytes)),
+              gate_runs = CAST(gate_runs + excluded.gate_runs AS INTEGER),
+              gate_wall_ms = CAST(gate_wall_ms + excluded.gate_wall_ms AS INTEGER),
+              gate_peak_memory_bytes = MAX(COALESCE(gate_peak_memory_bytes, excluded.gate_peak_memory_bytes), COALESCE(excluded.gate_peak_memory_bytes, gate_peak_memory_bytes)),
+              gate_flaky = CAST(gate_flaky + excluded.gate_flaky AS INTEGER);
+    INSERT INTO usage_ticket (ticket_id, project_id, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano, wall_ms, peak_memory_bytes, gate_runs, gate_wall_ms, gate_peak_memory_bytes, gate_flaky)
     VALUES (NEW.ticket_id,
            (SELECT project_id FROM ticket WHERE ticket_id = NEW.ticket_id),
            1,
@@ -380,7 +411,11 @@ BEGIN
            CAST(ROUND(MIN(COALESCE(NEW.cost_usd, 0), 1e6) * 1e9) AS INTEGER),
            CAST(ROUND(MIN(COALESCE(NEW.assumed_usd, 0), 1e6) * 1e9) AS INTEGER),
            MAX(COALESCE(NEW.ended_at, NEW.started_at, 0) - COALESCE(NEW.started_at, NEW.ended_at, 0), 0),
-           NEW.peak_memory_bytes)
+           NEW.peak_memory_bytes,
+           (NEW.kind = 'gate'),
+           CASE WHEN NEW.kind = 'gate' THEN MAX(COALESCE(NEW.ended_at, NEW.started_at, 0) - COALESCE(NEW.started_at, NEW.ended_at, 0), 0) ELSE 0 END,
+           CASE WHEN NEW.kind = 'gate' THEN NEW.peak_memory_bytes END,
+           (NEW.kind = 'gate' AND NEW.verdict IS 'flaky'))
     ON CONFLICT (ticket_id) DO UPDATE
           SET attempts = CAST(attempts + excluded.attempts AS INTEGER),
               unpriced = CAST(unpriced + excluded.unpriced AS INTEGER),
@@ -391,12 +426,16 @@ BEGIN
               cost_nano = CAST(cost_nano + excluded.cost_nano AS INTEGER),
               assumed_nano = CAST(assumed_nano + excluded.assumed_nano AS INTEGER),
               wall_ms = CAST(wall_ms + excluded.wall_ms AS INTEGER),
-              peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, excluded.peak_memory_bytes), COALESCE(excluded.peak_memory_bytes, peak_memory_bytes));
+              peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, excluded.peak_memory_bytes), COALESCE(excluded.peak_memory_bytes, peak_memory_bytes)),
+              gate_runs = CAST(gate_runs + excluded.gate_runs AS INTEGER),
+              gate_wall_ms = CAST(gate_wall_ms + excluded.gate_wall_ms AS INTEGER),
+              gate_peak_memory_bytes = MAX(COALESCE(gate_peak_memory_bytes, excluded.gate_peak_memory_bytes), COALESCE(excluded.gate_peak_memory_bytes, gate_peak_memory_bytes)),
+              gate_flaky = CAST(gate_flaky + excluded.gate_flaky AS INTEGER);
 END;
 
 CREATE TRIGGER attempt_usage_changed
     AFTER UPDATE OF state, cost_usd, assumed_usd, started_at, ended_at, num_turns, input_tokens, cached_tokens,
-                    output_tokens, peak_memory_bytes ON attempt
+                    output_tokens, peak_memory_bytes, verdict ON attempt
 BEGIN
     UPDATE usage_day
        SET attempts = CAST(attempts - (1) AS INTEGER),
@@ -407,9 +446,23 @@ BEGIN
            output_tokens = CAST(output_tokens - (COALESCE(OLD.output_tokens, 0)) AS INTEGER),
            cost_nano = CAST(cost_nano - (CAST(ROUND(MIN(COALESCE(OLD.cost_usd, 0), 1e6) * 1e9) AS INTEGER)) AS INTEGER),
            assumed_nano = CAST(assumed_nano - (CAST(ROUND(MIN(COALESCE(OLD.assumed_usd, 0), 1e6) * 1e9) AS INTEGER)) AS INTEGER),
-           wall_ms = CAST(wall_ms - (MAX(COALESCE(OLD.ended_at, OLD.started_at, 0) - COALESCE(OLD.started_at, OLD.ended_at, 0), 0)) AS INTEGER)
+           wall_ms = CAST(wall_ms - (MAX(COALESCE(OLD.ended_at, OLD.started_at, 0) - COALESCE(OLD.started_at, OLD.ended_at, 0), 0)) AS INTEGER),
+           gate_runs = CAST(gate_runs - (OLD.kind = 'gate') AS INTEGER),
+           gate_wall_ms = CAST(gate_wall_ms - (CASE WHEN OLD.kind = 'gate' THEN MAX(COALESCE(OLD.ended_at, OLD.started_at, 0) - COALESCE(OLD.started_at, OLD.ended_at, 0), 0) ELSE 0 END) AS INTEGER),
+           gate_flaky = CAST(gate_flaky - (OLD.kind = 'gate' AND OLD.verdict IS 'flaky') AS INTEGER)
      WHERE project_id = (SELECT project_id FROM ticket WHERE ticket_id = OLD.ticket_id)
        AND day = COALESCE(OLD.ended_at, OLD.granted_at) / 86400000 AND stage = OLD.stage;
+    -- It held the most of its day, which is not the one on which it ended.
+    UPDATE usage_day
+       SET (peak_memory_bytes, gate_peak_memory_bytes) = (
+               SELECT MAX(u.peak_memory_bytes), MAX(u.gate_peak_memory_bytes)
+                 FROM attempt_usage u
+                WHERE u.at >= usage_day.day * 86400000 AND u.at < (usage_day.day + 1) * 86400000
+                  AND +u.project_id = usage_day.project_id AND u.stage = usage_day.stage)
+     WHERE project_id = (SELECT project_id FROM ticket WHERE ticket_id = OLD.ticket_id)
+       AND day = COALESCE(OLD.ended_at, OLD.granted_at) / 86400000 AND stage = OLD.stage
+       AND day <> COALESCE(NEW.ended_at, NEW.granted_at) / 86400000
+       AND (peak_memory_bytes IS OLD.peak_memory_bytes OR gate_peak_memory_bytes IS OLD.peak_memory_bytes);
     -- The only attempt of its day ended on another one.
     DELETE FROM usage_day
      WHERE project_id = (SELECT project_id FROM ticket WHERE ticket_id = OLD.ticket_id)
@@ -423,7 +476,10 @@ BEGIN
            output_tokens = CAST(output_tokens - (COALESCE(OLD.output_tokens, 0)) AS INTEGER),
            cost_nano = CAST(cost_nano - (CAST(ROUND(MIN(COALESCE(OLD.cost_usd, 0), 1e6) * 1e9) AS INTEGER)) AS INTEGER),
            assumed_nano = CAST(assumed_nano - (CAST(ROUND(MIN(COALESCE(OLD.assumed_usd, 0), 1e6) * 1e9) AS INTEGER)) AS INTEGER),
-           wall_ms = CAST(wall_ms - (MAX(COALESCE(OLD.ended_at, OLD.started_at, 0) - COALESCE(OLD.started_at, OLD.ended_at, 0), 0)) AS INTEGER)
+           wall_ms = CAST(wall_ms - (MAX(COALESCE(OLD.ended_at, OLD.started_at, 0) - COALESCE(OLD.started_at, OLD.ended_at, 0), 0)) AS INTEGER),
+           gate_runs = CAST(gate_runs - (OLD.kind = 'gate') AS INTEGER),
+           gate_wall_ms = CAST(gate_wall_ms - (CASE WHEN OLD.kind = 'gate' THEN MAX(COALESCE(OLD.ended_at, OLD.started_at, 0) - COALESCE(OLD.started_at, OLD.ended_at, 0), 0) ELSE 0 END) AS INTEGER),
+           gate_flaky = CAST(gate_flaky - (OLD.kind = 'gate' AND OLD.verdict IS 'flaky') AS INTEGER)
      WHERE ticket_id = OLD.ticket_id AND stage = OLD.stage;
     UPDATE usage_ticket
        SET attempts = CAST(attempts - (1) AS INTEGER),
@@ -434,9 +490,12 @@ BEGIN
            output_tokens = CAST(output_tokens - (COALESCE(OLD.output_tokens, 0)) AS INTEGER),
            cost_nano = CAST(cost_nano - (CAST(ROUND(MIN(COALESCE(OLD.cost_usd, 0), 1e6) * 1e9) AS INTEGER)) AS INTEGER),
            assumed_nano = CAST(assumed_nano - (CAST(ROUND(MIN(COALESCE(OLD.assumed_usd, 0), 1e6) * 1e9) AS INTEGER)) AS INTEGER),
-           wall_ms = CAST(wall_ms - (MAX(COALESCE(OLD.ended_at, OLD.started_at, 0) - COALESCE(OLD.started_at, OLD.ended_at, 0), 0)) AS INTEGER)
+           wall_ms = CAST(wall_ms - (MAX(COALESCE(OLD.ended_at, OLD.started_at, 0) - COALESCE(OLD.started_at, OLD.ended_at, 0), 0)) AS INTEGER),
+           gate_runs = CAST(gate_runs - (OLD.kind = 'gate') AS INTEGER),
+           gate_wall_ms = CAST(gate_wall_ms - (CASE WHEN OLD.kind = 'gate' THEN MAX(COALESCE(OLD.ended_at, OLD.started_at, 0) - COALESCE(OLD.started_at, OLD.ended_at, 0), 0) ELSE 0 END) AS INTEGER),
+           gate_flaky = CAST(gate_flaky - (OLD.kind = 'gate' AND OLD.verdict IS 'flaky') AS INTEGER)
      WHERE ticket_id = OLD.ticket_id;
-    INSERT INTO usage_day (project_id, day, stage, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano, wall_ms, peak_memory_bytes)
+    INSERT INTO usage_day (project_id, day, stage, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano, wall_ms, peak_memory_bytes, gate_runs, gate_wall_ms, gate_peak_memory_bytes, gate_flaky)
     VALUES ((SELECT project_id FROM ticket WHERE ticket_id = NEW.ticket_id),
            COALESCE(NEW.ended_at, NEW.granted_at) / 86400000,
            NEW.stage,
@@ -449,7 +508,11 @@ BEGIN
            CAST(ROUND(MIN(COALESCE(NEW.cost_usd, 0), 1e6) * 1e9) AS INTEGER),
            CAST(ROUND(MIN(COALESCE(NEW.assumed_usd, 0), 1e6) * 1e9) AS INTEGER),
            MAX(COALESCE(NEW.ended_at, NEW.started_at, 0) - COALESCE(NEW.started_at, NEW.ended_at, 0), 0),
-           NEW.peak_memory_bytes)
+           NEW.peak_memory_bytes,
+           (NEW.kind = 'gate'),
+           CASE WHEN NEW.kind = 'gate' THEN MAX(COALESCE(NEW.ended_at, NEW.started_at, 0) - COALESCE(NEW.started_at, NEW.ended_at, 0), 0) ELSE 0 END,
+           CASE WHEN NEW.kind = 'gate' THEN NEW.peak_memory_bytes END,
+           (NEW.kind = 'gate' AND NEW.verdict IS 'flaky'))
     ON CONFLICT (project_id, day, stage) DO UPDATE
           SET attempts = CAST(attempts + excluded.attempts AS INTEGER),
               unpriced = CAST(unpriced + excluded.unpriced AS INTEGER),
@@ -460,8 +523,12 @@ BEGIN
               cost_nano = CAST(cost_nano + excluded.cost_nano AS INTEGER),
               assumed_nano = CAST(assumed_nano + excluded.assumed_nano AS INTEGER),
               wall_ms = CAST(wall_ms + excluded.wall_ms AS INTEGER),
-              peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, excluded.peak_memory_bytes), COALESCE(excluded.peak_memory_bytes, peak_memory_bytes));
-    INSERT INTO usage_stage (ticket_id, stage, project_id, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano, wall_ms, peak_memory_bytes)
+              peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, excluded.peak_memory_bytes), COALESCE(excluded.peak_memory_bytes, peak_memory_bytes)),
+              gate_runs = CAST(gate_runs + excluded.gate_runs AS INTEGER),
+              gate_wall_ms = CAST(gate_wall_ms + excluded.gate_wall_ms AS INTEGER),
+              gate_peak_memory_bytes = MAX(COALESCE(gate_peak_memory_bytes, excluded.gate_peak_memory_bytes), COALESCE(excluded.gate_peak_memory_bytes, gate_peak_memory_bytes)),
+              gate_flaky = CAST(gate_flaky + excluded.gate_flaky AS INTEGER);
+    INSERT INTO usage_stage (ticket_id, stage, project_id, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano, wall_ms, peak_memory_bytes, gate_runs, gate_wall_ms, gate_peak_memory_bytes, gate_flaky)
     VALUES (NEW.ticket_id,
            NEW.stage,
            (SELECT project_id FROM ticket WHERE ticket_id = NEW.ticket_id),
@@ -474,7 +541,11 @@ BEGIN
            CAST(ROUND(MIN(COALESCE(NEW.cost_usd, 0), 1e6) * 1e9) AS INTEGER),
            CAST(ROUND(MIN(COALESCE(NEW.assumed_usd, 0), 1e6) * 1e9) AS INTEGER),
            MAX(COALESCE(NEW.ended_at, NEW.started_at, 0) - COALESCE(NEW.started_at, NEW.ended_at, 0), 0),
-           NEW.peak_memory_bytes)
+           NEW.peak_memory_bytes,
+           (NEW.kind = 'gate'),
+           CASE WHEN NEW.kind = 'gate' THEN MAX(COALESCE(NEW.ended_at, NEW.started_at, 0) - COALESCE(NEW.started_at, NEW.ended_at, 0), 0) ELSE 0 END,
+           CASE WHEN NEW.kind = 'gate' THEN NEW.peak_memory_bytes END,
+           (NEW.kind = 'gate' AND NEW.verdict IS 'flaky'))
     ON CONFLICT (ticket_id, stage) DO UPDATE
           SET attempts = CAST(attempts + excluded.attempts AS INTEGER),
               unpriced = CAST(unpriced + excluded.unpriced AS INTEGER),
@@ -485,8 +556,12 @@ BEGIN
               cost_nano = CAST(cost_nano + excluded.cost_nano AS INTEGER),
               assumed_nano = CAST(assumed_nano + excluded.assumed_nano AS INTEGER),
               wall_ms = CAST(wall_ms + excluded.wall_ms AS INTEGER),
-              peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, excluded.peak_memory_bytes), COALESCE(excluded.peak_memory_bytes, peak_memory_bytes));
-    INSERT INTO usage_ticket (ticket_id, project_id, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano, wall_ms, peak_memory_bytes)
+              peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, excluded.peak_memory_bytes), COALESCE(excluded.peak_memory_bytes, peak_memory_bytes)),
+              gate_runs = CAST(gate_runs + excluded.gate_runs AS INTEGER),
+              gate_wall_ms = CAST(gate_wall_ms + excluded.gate_wall_ms AS INTEGER),
+              gate_peak_memory_bytes = MAX(COALESCE(gate_peak_memory_bytes, excluded.gate_peak_memory_bytes), COALESCE(excluded.gate_peak_memory_bytes, gate_peak_memory_bytes)),
+              gate_flaky = CAST(gate_flaky + excluded.gate_flaky AS INTEGER);
+    INSERT INTO usage_ticket (ticket_id, project_id, attempts, unpriced, turns, input_tokens, cached_tokens, output_tokens, cost_nano, assumed_nano, wall_ms, peak_memory_bytes, gate_runs, gate_wall_ms, gate_peak_memory_bytes, gate_flaky)
     VALUES (NEW.ticket_id,
            (SELECT project_id FROM ticket WHERE ticket_id = NEW.ticket_id),
            1,
@@ -498,7 +573,11 @@ BEGIN
            CAST(ROUND(MIN(COALESCE(NEW.cost_usd, 0), 1e6) * 1e9) AS INTEGER),
            CAST(ROUND(MIN(COALESCE(NEW.assumed_usd, 0), 1e6) * 1e9) AS INTEGER),
            MAX(COALESCE(NEW.ended_at, NEW.started_at, 0) - COALESCE(NEW.started_at, NEW.ended_at, 0), 0),
-           NEW.peak_memory_bytes)
+           NEW.peak_memory_bytes,
+           (NEW.kind = 'gate'),
+           CASE WHEN NEW.kind = 'gate' THEN MAX(COALESCE(NEW.ended_at, NEW.started_at, 0) - COALESCE(NEW.started_at, NEW.ended_at, 0), 0) ELSE 0 END,
+           CASE WHEN NEW.kind = 'gate' THEN NEW.peak_memory_bytes END,
+           (NEW.kind = 'gate' AND NEW.verdict IS 'flaky'))
     ON CONFLICT (ticket_id) DO UPDATE
           SET attempts = CAST(attempts + excluded.attempts AS INTEGER),
               unpriced = CAST(unpriced + excluded.unpriced AS INTEGER),
@@ -509,7 +588,11 @@ BEGIN
               cost_nano = CAST(cost_nano + excluded.cost_nano AS INTEGER),
               assumed_nano = CAST(assumed_nano + excluded.assumed_nano AS INTEGER),
               wall_ms = CAST(wall_ms + excluded.wall_ms AS INTEGER),
-              peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, excluded.peak_memory_bytes), COALESCE(excluded.peak_memory_bytes, peak_memory_bytes));
+              peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, excluded.peak_memory_bytes), COALESCE(excluded.peak_memory_bytes, peak_memory_bytes)),
+              gate_runs = CAST(gate_runs + excluded.gate_runs AS INTEGER),
+              gate_wall_ms = CAST(gate_wall_ms + excluded.gate_wall_ms AS INTEGER),
+              gate_peak_memory_bytes = MAX(COALESCE(gate_peak_memory_bytes, excluded.gate_peak_memory_bytes), COALESCE(excluded.gate_peak_memory_bytes, gate_peak_memory_bytes)),
+              gate_flaky = CAST(gate_flaky + excluded.gate_flaky AS INTEGER);
 END;
 
 CREATE TRIGGER comment_search_added AFTER INSERT ON comment
@@ -742,7 +825,9 @@ CREATE TABLE checking_gate (
     -- What fails and does not fail on the base commit, as a JSON list; empty when it is the command as a whole.
     new         TEXT    NOT NULL DEFAULT '[]' CONSTRAINT new_is_a_list CHECK (json_type(new) = 'array'),
     -- The same for two failures that are the same.
-    mark        TEXT,
+    mark        TEXT, has_network INTEGER NOT NULL DEFAULT 1
+    CONSTRAINT gate_network_is_a_flag CHECK (has_network IN (0, 1)), base_set_up INTEGER NOT NULL DEFAULT 0
+    CONSTRAINT base_set_up_is_a_flag CHECK (base_set_up IN (0, 1)),
     PRIMARY KEY (ticket_id, position)
 ) STRICT, WITHOUT ROWID;
 
@@ -1133,7 +1218,7 @@ CREATE TABLE usage_day (
     assumed_nano      INTEGER NOT NULL,
     wall_ms           INTEGER NOT NULL,
     -- The most that one of the attempts held.
-    peak_memory_bytes INTEGER,
+    peak_memory_bytes INTEGER, gate_runs INTEGER NOT NULL DEFAULT 0, gate_wall_ms INTEGER NOT NULL DEFAULT 0, gate_peak_memory_bytes INTEGER, gate_flaky INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (project_id, day, stage)
 ) STRICT, WITHOUT ROWID;
 
@@ -1158,7 +1243,7 @@ CREATE TABLE usage_stage (
     assumed_nano      INTEGER NOT NULL,
     wall_ms           INTEGER NOT NULL,
     -- The most that one of the attempts held.
-    peak_memory_bytes INTEGER,
+    peak_memory_bytes INTEGER, gate_runs INTEGER NOT NULL DEFAULT 0, gate_wall_ms INTEGER NOT NULL DEFAULT 0, gate_peak_memory_bytes INTEGER, gate_flaky INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (ticket_id, stage)
 ) STRICT, WITHOUT ROWID;
 
@@ -1183,7 +1268,7 @@ CREATE TABLE usage_ticket (
     wall_ms           INTEGER NOT NULL,
     -- The most that one of the attempts held.
     peak_memory_bytes INTEGER
-) STRICT;
+, gate_runs INTEGER NOT NULL DEFAULT 0, gate_wall_ms INTEGER NOT NULL DEFAULT 0, gate_peak_memory_bytes INTEGER, gate_flaky INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE TABLE worker (
     -- W-7.
@@ -1212,7 +1297,8 @@ CREATE TABLE worker (
     stopped_at        INTEGER,
     -- For people.
     stop_reason       TEXT, kind TEXT NOT NULL DEFAULT 'agent'
-    CONSTRAINT worker_kind_is_known CHECK (kind IN ('agent', 'check')),
+    CONSTRAINT worker_kind_is_known CHECK (kind IN ('agent', 'check')), has_network INTEGER NOT NULL DEFAULT 1
+    CONSTRAINT worker_network_is_a_flag CHECK (has_network IN (0, 1) AND (has_network = 1 OR kind = 'check')),
     CONSTRAINT launched_has_token CHECK ((launched_at IS NULL) = (token_hash IS NULL)),
     CONSTRAINT stopped_has_time   CHECK ((state = 'stopped') = (stopped_at IS NOT NULL)),
     CONSTRAINT stopped_has_reason CHECK ((state = 'stopped') = (stop_reason IS NOT NULL))

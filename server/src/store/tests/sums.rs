@@ -11,9 +11,11 @@ use crate::store::db::sums;
 #[derive(Clone, Debug)]
 enum Change {
     Ticket,
-    Attempt { ticket: i64, stage: &'static str, granted_at: i64 },
+    Attempt { ticket: i64, stage: &'static str, kind: &'static str, granted_at: i64 },
     Start { attempt: i64, at: i64 },
     End { attempt: i64, at: i64, cost: Option<f64>, tokens: i64, memory: Option<i64> },
+    Hold { attempt: i64, memory: i64 },
+    Judge { attempt: i64, verdict: &'static str },
     Correct { attempt: i64, failure: &'static str },
     Assume { attempt: i64, usd: f64 },
     Move { ticket: i64, state: &'static str },
@@ -23,8 +25,21 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
     let at = 0..5 * 86_400_000_i64;
     let change = prop_oneof![
         Just(Change::Ticket),
-        (1..6_i64, prop_oneof![Just("plan"), Just("impl")], at.clone())
-            .prop_map(|(ticket, stage, granted_at)| Change::Attempt { ticket, stage, granted_at }),
+        (
+            1..6_i64,
+            prop_oneof![Just("plan"), Just("impl")],
+            prop_oneof![Just("agent"), Just("gate"), Just("setup")],
+            at.clone()
+        )
+            .prop_map(|(ticket, stage, kind, granted_at)| Change::Attempt {
+                ticket,
+                stage,
+                kind,
+                granted_at
+            }),
+        (1..20_i64, 1..9_i64).prop_map(|(attempt, memory)| Change::Hold { attempt, memory }),
+        (1..20_i64, prop_oneof![Just("flaky"), Just("passed")])
+            .prop_map(|(attempt, verdict)| Change::Judge { attempt, verdict }),
         (1..20_i64, at.clone()).prop_map(|(attempt, at)| Change::Start { attempt, at }),
         (
             1..20_i64,
@@ -58,9 +73,9 @@ async fn make(
         Change::Ticket => "INSERT INTO ticket (project_id, title, description, priority, state, stage_index,
                 current_stage, created_at, updated_at) VALUES (1, 'x', '', 1, 'queued', 0, 'impl', 0, 0)"
             .to_owned(),
-        Change::Attempt { ticket, stage, granted_at } => format!(
-            "INSERT INTO attempt (ticket_id, stage_index, stage, worker_id, pull_id, state, claude_session_id, granted_at)
-             SELECT ticket_id, 0, '{stage}', 1, 'p{number}', 'ended', 's', {granted_at} FROM ticket
+        Change::Attempt { ticket, stage, kind, granted_at } => format!(
+            "INSERT INTO attempt (ticket_id, stage_index, stage, worker_id, pull_id, state, claude_session_id, granted_at, kind)
+             SELECT ticket_id, 0, '{stage}', 1, 'p{number}', 'ended', 's', {granted_at}, '{kind}' FROM ticket
               WHERE ticket_id = {ticket}"
         ),
         Change::Start { attempt, at } => {
@@ -75,6 +90,13 @@ async fn make(
                         output_tokens = {tokens}, peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, 0), COALESCE({memory}, 0))
                   WHERE attempt_id = {attempt} AND ended_at IS NULL"
             )
+        }
+        Change::Hold { attempt, memory } => format!(
+            "UPDATE attempt SET peak_memory_bytes = MAX(COALESCE(peak_memory_bytes, 0), {memory})
+              WHERE attempt_id = {attempt} AND ended_at IS NULL"
+        ),
+        Change::Judge { attempt, verdict } => {
+            format!("UPDATE attempt SET verdict = '{verdict}' WHERE attempt_id = {attempt}")
         }
         Change::Correct { attempt, failure } => {
             format!("UPDATE attempt SET failure = '{failure}' WHERE attempt_id = {attempt}")

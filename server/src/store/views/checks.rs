@@ -15,10 +15,12 @@ const BATCH: i64 = 32;
 /// The gates of a ticket that are shown.
 const SHOWN: i64 = 50;
 
-/// Setups, gates and cleanups of a project that may run now.
+/// Setups, gates and cleanups of a project that may run now, in workers of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DueChecks {
     pub project: ProjectKey,
+    /// Whether they run in workers that have a network.
+    pub has_network: bool,
     pub due: i64,
     /// Workers that could run them: launching or idle.
     pub free_workers: i64,
@@ -44,29 +46,30 @@ impl Store {
 
     /// The projects in which setups, gates or cleanups may run now, and how many workers of them the server has.
     pub async fn due_checks(&self, now: Timestamp) -> Result<(Vec<DueChecks>, i64)> {
-        let rows: Vec<(i64, i64, i64, i64)> = sqlx::query_as(
-            "SELECT t.project_id, COUNT(*),
+        let rows: Vec<(i64, bool, i64, i64, i64)> = sqlx::query_as(
+            "SELECT t.project_id, c.has_network, COUNT(*),
                     (SELECT COUNT(*) FROM worker w
                       WHERE w.project_id = t.project_id AND w.worker_type = '(gates)' AND w.state <> 'stopped'
-                        AND w.state IN ('launching', 'idle')),
+                        AND w.state IN ('launching', 'idle') AND w.has_network = c.has_network),
                     (SELECT COUNT(*) FROM worker w WHERE w.state <> 'stopped' AND w.kind = 'check')
-               FROM (SELECT c.ticket_id, c.since, 'running' AS state FROM checking c
-                      WHERE c.step = 'due' AND c.not_before <= ?1
+               FROM (SELECT d.ticket_id, d.since, 'running' AS state, d.has_network FROM checking_due d
+                      WHERE d.not_before <= ?1
                       UNION ALL
-                     SELECT u.ticket_id, u.since, 'closed' FROM cleanup u
+                     SELECT u.ticket_id, u.since, 'closed', 1 FROM cleanup u
                       WHERE u.step = 'due' AND u.not_before <= ?1) c
               CROSS JOIN ticket t ON t.ticket_id = c.ticket_id AND t.state = c.state
               WHERE NOT EXISTS (SELECT 1 FROM pause s
                                  WHERE s.project_id IN (0, t.project_id) AND s.cause = 'coordinator')
-              GROUP BY t.project_id
+              GROUP BY t.project_id, c.has_network
               ORDER BY MIN(c.since)",
         )
         .bind(now.millis())
         .fetch_all(&self.readers)
         .await?;
         let live = rows.first().map_or(0, |(.., live)| *live);
-        let due = |(project, due, free_workers, _)| DueChecks {
+        let due = |(project, has_network, due, free_workers, _)| DueChecks {
             project: ProjectKey(project),
+            has_network,
             due,
             free_workers,
         };

@@ -80,6 +80,8 @@ struct Checks {
     step: String,
     gate: Option<String>,
     #[serde(deserialize_with = "row::flag")]
+    has_network: bool,
+    #[serde(deserialize_with = "row::flag")]
     paused: bool,
     running: i64,
 }
@@ -123,6 +125,7 @@ impl SurroundingsRow {
                 phase: place.named(&checks.phase, "phase")?,
                 step: place.named(&checks.step, "step")?,
                 gate: checks.gate,
+                has_network: checks.has_network,
                 is_paused: checks.paused,
                 has_room: checks.running < rules.max_gates,
             })

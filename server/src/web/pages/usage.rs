@@ -137,21 +137,23 @@ fn account(now: &Now, at: Timestamp) -> Markup {
 }
 
 fn table(sums: &UsageSums, by: &str) -> Markup {
+    let has_gates = sums.total.gate_runs > 0;
     html! {
         @if sums.usage.is_empty() { div .empty { p { "Nothing was used in this time." } } } @else {
             div .table-wrap { table .grid {
                 thead { tr {
                     th { (BY.iter().find(|(name, _)| *name == by).map_or("", |(_, label)| label)) }
                     th .num { "Cost" } th .num { "Attempts" } th .num { "Turns" } th .num { "Tokens in" } th .num { "cached" } th .num { "out" } th .num { "Time" } th .num { "Peak memory" }
+                    @if has_gates { th .num { "Gates" } th .num { "Time of gates" } th .num { "Peak of gates" } th .num { "Flaky" } }
                 } }
-                tbody data-list { @for row in &sums.usage { (row_of(row)) } }
-                tfoot { tr { th { "Sum" } (numbers(&sums.total)) } }
+                tbody data-list { @for row in &sums.usage { (row_of(row, has_gates)) } }
+                tfoot { tr { th { "Sum" } (numbers(&sums.total, has_gates)) } }
             } }
         }
     }
 }
 
-fn row_of(row: &UsageView) -> Markup {
+fn row_of(row: &UsageView, has_gates: bool) -> Markup {
     let href = row
         .attempt_id
         .as_ref()
@@ -167,14 +169,14 @@ fn row_of(row: &UsageView) -> Markup {
                 @if let Some(project) = &row.project { (values::project(project)) }
                 @if let Some(worker_type) = &row.worker_type { @if row.project.is_some() { " / " } (Hostile(worker_type)) }
             }
-            (numbers(row))
+            (numbers(row, has_gates))
         }
     }
 }
 
-fn numbers(row: &UsageView) -> Markup {
+fn numbers(row: &UsageView, has_gates: bool) -> Markup {
     #[expect(clippy::cast_possible_truncation, reason = "seconds of work fit")]
-    let millis = (row.wall_seconds * 1_000.0) as i64;
+    let millis = |seconds: f64| (seconds * 1_000.0) as i64;
     html! {
         td .num { (values::dollars(row.cost_usd, row.assumed_usd, None))
             @if row.unpriced > 0 { " " span .muted title="Attempts that reported no cost" { (row.unpriced) " unpriced" } } }
@@ -183,8 +185,14 @@ fn numbers(row: &UsageView) -> Markup {
         td .num { (values::count(row.input_tokens)) }
         td .num { (values::count(row.cached_tokens)) }
         td .num { (values::count(row.output_tokens)) }
-        td .num { (values::lasting(millis)) }
+        td .num { (values::lasting(millis(row.wall_seconds))) }
         td .num { @if let Some(peak) = row.peak_memory_bytes { (values::bytes(peak)) } }
+        @if has_gates {
+            td .num { (values::count(row.gate_runs)) }
+            td .num { (values::lasting(millis(row.gate_wall_seconds))) }
+            td .num { @if let Some(peak) = row.gate_peak_memory_bytes { (values::bytes(peak)) } }
+            td .num { (values::count(row.gate_flaky)) }
+        }
     }
 }
 

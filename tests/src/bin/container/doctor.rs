@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::operator::Operator;
 use crate::operator::SOCKET;
+use crate::package::GATE_SOCKET;
 use crate::package::WORKER_SOCKET;
 use crate::say;
 
@@ -37,6 +38,8 @@ pub(crate) fn fixes(operator: &Operator<'_>) {
         operator.systemctl(&["stop", "--job-mode=ignore-dependencies", socket]);
         fixed(operator, "units", "fail", socket);
     }
+    operator.systemctl(&["stop", GATE_SOCKET]);
+    fixed(operator, "gates", "warn", GATE_SOCKET);
     operator.systemctl(&["stop", SOCKET, WORKER_SOCKET]);
     fixed(operator, "units", "fail", SOCKET);
     let tokens = format!("{}/tokens", operator.place.state);

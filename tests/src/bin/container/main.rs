@@ -21,6 +21,7 @@
 mod credential;
 mod doctor;
 mod faults;
+mod gates;
 mod guest;
 mod limits;
 mod load;
@@ -176,6 +177,7 @@ async fn story(machine: &Machine, cli: &Cli, workspace: &Path, tools: &Tools) {
     let mut load = Load::begin(system).await;
     faults::limits(&load).await;
     faults::secrets(&load).await;
+    gates::without_a_network(&load).await;
     tools::in_a_worker(&load, tools).await;
     session::in_a_worker(&load, tools).await;
     credential::reaches_the_server(&mut load).await;

@@ -13,7 +13,8 @@ use crate::machine::Machine;
 
 pub(crate) const SERVER: &str = "vibe-ensemble.service";
 pub(crate) const SOCKET: &str = "vibe-ensemble.socket";
-const WORKERS: &str = "vibe-ensemble-worker@*.service";
+/// Those of agents and of gates, and those of gates without a network.
+const WORKERS: [&str; 2] = ["vibe-ensemble-worker@*.service", "vibe-ensemble-gate@*.service"];
 
 /// Which server it is, and where its files are in the machine.
 #[derive(Clone, Copy, Debug)]
@@ -111,7 +112,8 @@ impl<'a> Operator<'a> {
 
     /// The running workers.
     pub(crate) fn workers(&self) -> Workers {
-        let shown = self.systemctl(&["show", "-p", "Id,MainPID,ActiveState", WORKERS]);
+        let [workers, gates] = WORKERS;
+        let shown = self.systemctl(&["show", "-p", "Id,MainPID,ActiveState", workers, gates]);
         let mut workers = Workers::new();
         for block in shown.split("\n\n") {
             let value = |name: &str| {

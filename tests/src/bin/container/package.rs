@@ -18,6 +18,7 @@ use crate::users::Users;
 
 const NAME: &str = "vibe-ensemble";
 pub(crate) const WORKER_SOCKET: &str = "vibe-ensemble-worker.socket";
+pub(crate) const GATE_SOCKET: &str = "vibe-ensemble-gate.socket";
 
 /// Two builds of the package, by their paths in the machine.
 pub(crate) struct Packages {
@@ -70,14 +71,16 @@ pub(crate) fn install(operator: &Operator<'_>, packages: &Packages) {
     // The scripted agent is where an administrator installs claude for everybody.
     machine.put(&binaries::fake_claude(), "/usr/local/bin/claude");
     machine.run(&["dpkg", "--install", &packages.first]);
-    for unit in [SOCKET, WORKER_SOCKET, SERVER] {
+    for unit in [SOCKET, WORKER_SOCKET, GATE_SOCKET, SERVER] {
         assert_eq!(operator.property(unit, "ActiveState"), "active", "{unit}");
         assert_eq!(operator.systemctl(&["is-enabled", unit]), "enabled", "{unit}");
     }
     let mode = |path: &str| machine.run(&["stat", "-c", "%a %U", path]);
     assert_eq!(mode("/var/lib/vibe-ensemble"), "700 vibe-ensemble");
     assert_eq!(mode("/run/vibe-ensemble"), "700 vibe-ensemble");
-    assert_eq!(mode("/run/vibe-ensemble/worker.sock"), "600 vibe-ensemble");
+    for socket in ["worker.sock", "gate.sock"] {
+        assert_eq!(mode(&format!("/run/vibe-ensemble/{socket}")), "600 vibe-ensemble");
+    }
     assert_eq!(mode("/run/vibe-ensemble/shim.sock"), "600 vibe-ensemble");
     assert_eq!(mode("/etc/vibe-ensemble"), "750 root");
     assert_eq!(mode("/var/lib/vibe-ensemble/tokens/coordinator"), "600 vibe-ensemble");
@@ -124,6 +127,7 @@ pub(crate) fn hardening(operator: &Operator<'_>, server: &str, worker: &str) {
     };
     let (server, worker) =
         (exposure(SERVER, server), exposure("vibe-ensemble-worker@0.service", worker));
+    exposure("vibe-ensemble-gate@0.service", &worker.to_string());
     let whose = operator.place.user.unwrap_or("the system");
     say(&format!("systemd-analyze security, units of {whose}: server {server}, worker {worker}"));
 }

@@ -3,6 +3,7 @@
 use crate::credential;
 use crate::doctor;
 use crate::faults;
+use crate::gates;
 use crate::load::Load;
 use crate::machine::Machine;
 use crate::manual;
@@ -29,6 +30,7 @@ pub(crate) async fn begin<'a>(machine: &'a Machine, tools: &Tools) -> Users<'a> 
     package::hardening(&operator, "4.0", "4.0");
     let mut load = Load::begin(operator).await;
     credential::reaches_a_users_server(&mut load).await;
+    gates::without_a_network(&load).await;
     restarts::under_load(&load, 4).await;
     restarts::stopped_for_good(&load).await;
     faults::watchdog(&load).await;

@@ -22,6 +22,7 @@ fn hello_reports_what_the_shim_holds() {
         place_id: None,
         traces: Some(Box::default()),
         kinds: ["agent", "setup", "gate"].map(str::to_owned).to_vec(),
+        network: Some(shim_protocol::message::Network { namespace: 7, leads_out: true }),
     };
     assert_eq!(hello(&mut Shim::new()), idle);
     let mut shim = Shim::running(limits());

@@ -45,6 +45,7 @@ impl Shim {
             nonce: 0xabc,
             place_id: None,
             traces: shim_protocol::message::Traces::default(),
+            network: Some(shim_protocol::message::Network { namespace: 7, leads_out: true }),
         };
         let now = Duration::from_secs(1000);
         Self { machine: Machine::new(identity, now), now }

@@ -18,6 +18,8 @@ use crate::config::Launcher;
 const SERVER: &str = "vibe-ensemble.service";
 /// Both are needed: one for clients and workers to dial, one to launch workers.
 const SOCKETS: [&str; 2] = ["vibe-ensemble.socket", "vibe-ensemble-worker.socket"];
+/// Needed by gates that must have no network.
+const GATES: &str = "vibe-ensemble-gate.socket";
 /// The runtime directory of the system's server, as its units have it.
 const SYSTEM_RUNTIME_DIR: &str = "/run/vibe-ensemble";
 /// How long systemd may take to answer.
@@ -78,6 +80,7 @@ pub(super) async fn checks(config: &Config, environment: &Environment) -> Vec<Ch
         }
     };
     let mut checks = vec![sockets(manager, &units, config.launcher == Launcher::Unit)];
+    checks.extend(gates(manager, &units));
     let wanted = units.get(SERVER).is_some_and(|unit| unit.is_active() || unit.file == "enabled");
     if manager == Manager::User && wanted {
         checks.push(linger().await);
@@ -131,6 +134,28 @@ fn sockets(manager: Manager, units: &BTreeMap<String, Unit>, is_told: bool) -> C
     }
 }
 
+/// Warns where gates that must have no network cannot run.
+fn gates(manager: Manager, units: &BTreeMap<String, Unit>) -> Option<Check> {
+    let is_active = |name: &str| units.get(name).is_some_and(Unit::is_active);
+    let name = "gates";
+    if !is_active(SOCKETS[1]) {
+        return None;
+    }
+    if is_active(GATES) {
+        return Some(Check::ok(name, "those with network = false run without one"));
+    }
+    let systemctl = manager.systemctl();
+    let next = match units.get(GATES).map(|unit| unit.load.as_str()) {
+        Some("loaded") => format!("{systemctl} enable --now {GATES}"),
+        Some("masked") => {
+            format!("{systemctl} unmask {GATES}, then {systemctl} enable --now {GATES}")
+        }
+        Some(_) | None => "install the package's units".to_owned(),
+    };
+    let found = format!("{GATES} is not active, so gates with network = false do not run");
+    Some(Check::warn(name, found, next))
+}
+
 /// A user's services end with the last login session, workers too, unless the user lingers.
 async fn linger() -> Check {
     let name = "linger";
@@ -151,6 +176,7 @@ async fn linger() -> Check {
 async fn units(manager: Manager) -> anyhow::Result<BTreeMap<String, Unit>> {
     let mut arguments = vec!["show", "--property=Id,LoadState,ActiveState,UnitFileState", SERVER];
     arguments.extend(SOCKETS);
+    arguments.push(GATES);
     if manager == Manager::User {
         arguments.insert(0, "--user");
     }
@@ -231,6 +257,32 @@ mod tests {
         failed([gone, gone, gone], true, &["not installed", "install"]);
         let masked = ("masked", "inactive", "masked");
         failed([up, up, masked], false, &["systemctl --user unmask", SOCKETS[1]]);
+    }
+
+    #[test]
+    fn gates_without_a_network_need_a_socket_of_their_own() {
+        let judged = |workers: &str, gates: Option<(&str, &str)>| {
+            let mut units = shown([
+                ("loaded", "active", "enabled"),
+                ("loaded", "active", "enabled"),
+                ("loaded", workers, "enabled"),
+            ]);
+            if let Some((load, active)) = gates {
+                let unit = Unit { load: load.into(), active: active.into(), file: String::new() };
+                units.insert(GATES.into(), unit);
+            }
+            let check = super::gates(Manager::User, &units)?;
+            (check.verdict == Verdict::Warn).then(|| format!("{} {}", check.found, check.next))
+        };
+        assert_eq!(judged("active", Some(("loaded", "active"))), None);
+        assert_eq!(judged("inactive", None), None, "nothing of it is in use");
+        let told = judged("active", Some(("loaded", "inactive"))).expect("a warning");
+        assert!(told.contains("systemctl --user enable --now vibe-ensemble-gate.socket"), "{told}");
+        assert!(told.contains("network = false"), "{told}");
+        for gates in [None, Some(("not-found", "inactive"))] {
+            let told = judged("active", gates).expect("a warning");
+            assert!(told.contains("install the package's units"), "{told}");
+        }
     }
 
     #[test]

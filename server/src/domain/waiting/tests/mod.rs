@@ -214,6 +214,7 @@ fn the_reasons_of_a_queued_ticket_have_one_order() {
             disk_low: true,
             held_back: HeldBack::first(/* is sound */ false, /* strangers */ true),
             launches: Some(FailedLaunch { why: "no room".to_owned(), again_at: NOON }),
+            ..Brakes::default()
         },
         ..Surroundings::default()
     };

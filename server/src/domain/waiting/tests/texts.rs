@@ -15,6 +15,10 @@ fn live() -> LiveAttempt {
     }
 }
 
+fn failed_launch() -> FailedLaunch {
+    FailedLaunch { why: "no room".to_owned(), again_at: NOON }
+}
+
 /// Each step of git; a new one fails the build in `git_steps`.
 fn git_steps() -> Vec<Option<GitStep>> {
     let steps = vec![
@@ -63,10 +67,7 @@ fn held_back() -> Vec<Surroundings> {
         Brakes { disk_low: true, ..Brakes::default() },
         Brakes { held_back: Some(HeldBack::Check), ..Brakes::default() },
         Brakes { held_back: Some(HeldBack::Strangers), ..Brakes::default() },
-        Brakes {
-            launches: Some(FailedLaunch { why: "no room".to_owned(), again_at: NOON }),
-            ..Brakes::default()
-        },
+        Brakes { launches: Some(failed_launch()), ..Brakes::default() },
     ] {
         list.push(Surroundings { brakes, ..around(open()) });
     }
@@ -118,6 +119,7 @@ fn checked() -> Vec<Surroundings> {
         (AttemptKind::Setup, None, false),
         (AttemptKind::Gate, Some("test"), false),
         (AttemptKind::Gate, Some("test"), true),
+        (AttemptKind::Setup, None, true),
     ] {
         let gate = gate.map(str::to_owned);
         let live = Some(LiveAttempt { kind, gate, is_base, ..live() });
@@ -127,6 +129,7 @@ fn checked() -> Vec<Surroundings> {
         phase: Phase::Stage,
         step: Step::Due,
         gate: Some("test".to_owned()),
+        has_network: true,
         is_paused: false,
         has_room: true,
     };
@@ -137,6 +140,16 @@ fn checked() -> Vec<Surroundings> {
     waits.push(CheckWait { has_room: false, ..wait.clone() });
     for wait in waits {
         list.push(Surroundings { checks: Some(wait), ..Surroundings::default() });
+    }
+    for brakes in [
+        Brakes { draining: true, ..Brakes::default() },
+        Brakes { shim_too_old: true, ..Brakes::default() },
+        Brakes { launches: Some(failed_launch()), ..Brakes::default() },
+        Brakes { offline_launches: Some(failed_launch()), ..Brakes::default() },
+    ] {
+        let has_network = brakes.offline_launches.is_none();
+        let checks = Some(CheckWait { has_network, ..wait.clone() });
+        list.push(Surroundings { checks, brakes, ..Surroundings::default() });
     }
     let git = Some(GitStep::Failed { why: "no room".to_owned() });
     list.push(Surroundings { checks: Some(wait), git, ..Surroundings::default() });
