@@ -230,7 +230,7 @@ pub async fn disconnect(command: &Disconnect, environment: &Environment) -> anyh
         .filter(|step| step.did != Did::Unchanged || step.place.exists())
         .collect();
     show(command.json, command.dry_run, &steps, None)?;
-    if steps.is_empty() && !command.json {
+    if !command.json && steps.iter().all(|step| step.did == Did::Unchanged) {
         output::note(format_args!(
             "Nothing to remove: `vibe-ensemble connect --scope {}` has left nothing here.",
             command.scope.name()
