@@ -54,6 +54,7 @@ pub(super) const KINDS: &[(&str, &str)] = &[
     ("gate_failed", "585227225d0f4143836ff9c2b65c18d9"),
     ("setup_failed", "d075b2ba74e5468e9a085b81a14f035a"),
     ("cleanup_failed", "c00f53185ac344c0bba456e0e73418c3"),
+    ("budget_warning", "5f33048ea8b546ce8a7c300f7ec59119"),
 ];
 
 /// The `MESSAGE_ID` of a kind of record.
@@ -92,6 +93,7 @@ mod tests {
             OUT_OF_MEMORY,
             ATTEMPT_SUSPECT,
             DISK_LOW,
+            "budget_warning",
             "ticket_on_hold",
             "ticket_attempt_failed",
             "queue_paused",

@@ -50,3 +50,4 @@ pub(crate) mod turn;
 pub(crate) mod update;
 pub(crate) mod wait;
 pub(crate) mod waive;
+pub(crate) mod warn;
