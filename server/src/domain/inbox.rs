@@ -33,6 +33,8 @@ names! {
         ServerPaused = "server_paused",
         /// An attempt whose end cannot be accepted.
         Stuck = "stuck",
+        /// A notifier whose messages do not arrive.
+        Notification = "notification",
     }
 }
 
@@ -71,6 +73,12 @@ pub enum Matter {
         worker: WorkerId,
         /// What its running shim reports; `None` when the shim is dead and what it left settles nothing.
         trouble: Option<String>,
+    },
+    /// A notifier that is paused because its messages do not arrive.
+    Unheard {
+        notifier: Name,
+        /// Why its last try failed.
+        error: String,
     },
 }
 
@@ -131,6 +139,7 @@ impl Item {
         match &self.matter {
             Matter::Held(held) => held.ticket.to_string(),
             Matter::Stuck { attempt, .. } => attempt.to_string(),
+            Matter::Unheard { notifier, .. } => format!("notify:{notifier}"),
             Matter::Paused { pause, .. } => match &pause.scope {
                 Scope::Everything => "server".to_owned(),
                 Scope::Project(project) => project.to_string(),
@@ -144,6 +153,7 @@ impl Item {
         match &self.matter {
             Matter::Held(held) => held.hold.kind.name(),
             Matter::Stuck { .. } => OtherKind::Stuck.name(),
+            Matter::Unheard { .. } => OtherKind::Notification.name(),
             Matter::Paused { failure: Some(Failure::Authentication), .. } => {
                 OtherKind::Login.name()
             }
@@ -160,7 +170,7 @@ impl Item {
         match &self.matter {
             Matter::Held(held) => Some(held.ticket),
             Matter::Stuck { ticket, .. } => Some(*ticket),
-            Matter::Paused { .. } => None,
+            Matter::Paused { .. } | Matter::Unheard { .. } => None,
         }
     }
 
@@ -195,6 +205,11 @@ impl Item {
                 "{attempt} of {ticket} is over, and {worker} cannot end it: {}",
                 text::sentence(&text::shortened(trouble, REASON_CHARS))
             ),
+            Matter::Unheard { notifier, error } => format!(
+                "The notifier {notifier} is paused, because its messages do not arrive: {} What happens meanwhile is kept for \
+                 it.",
+                text::sentence(&text::shortened(error, REASON_CHARS))
+            ),
         }
     }
 
@@ -216,6 +231,12 @@ impl Item {
                 let again = trouble.is_none().then_some(again);
                 again.into_iter().chain([close(*ticket)]).collect()
             }
+            Matter::Unheard { notifier, .. } => vec![Action::new(
+                "Fix the cause, then have it try again",
+                "resume_notifier",
+                json!({"notifier": notifier.as_str()}),
+                format!("vibe-ensemble notify resume {notifier}"),
+            )],
         }
     }
 }
@@ -461,6 +482,10 @@ mod tests {
             plain(pause(Scope::Everything, Cause::Budget, Some(60_000))),
             stuck(None),
             stuck(Some("No space left on device (os error 28)")),
+            Matter::Unheard {
+                notifier: name("phone"),
+                error: "it answered 503 Service Unavailable".to_owned(),
+            },
         ]);
         all
     }

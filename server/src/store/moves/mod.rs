@@ -28,6 +28,7 @@ pub(crate) mod hold;
 pub(crate) mod land;
 pub(crate) mod launch;
 pub(crate) mod mark;
+pub(crate) mod notify;
 pub(crate) mod park;
 pub(crate) mod pause;
 pub(crate) mod pause_queue;

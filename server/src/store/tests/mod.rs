@@ -17,6 +17,7 @@ mod hold_kinds;
 mod inbox;
 mod ledger;
 mod limits;
+mod notifiers;
 mod offline;
 mod pages;
 mod pauses;
