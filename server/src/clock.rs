@@ -8,6 +8,10 @@ use std::time::Instant;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
+use chrono::Local;
+use chrono::TimeZone as _;
+use chrono::Timelike as _;
+
 use crate::domain::time::Present;
 use crate::domain::time::Skip;
 use crate::domain::time::Timestamp;
@@ -84,6 +88,13 @@ impl Clock {
         let millis = latest.told.map_or(earlier.millis(), |told| told.millis.max(earlier.millis()));
         latest.told = Some(Told { millis, at: Instant::now(), looked: false });
     }
+}
+
+/// The minute of the day on the clocks of this machine's place.
+#[must_use]
+pub fn minute_of_day(at: Timestamp) -> u16 {
+    let local = Local.timestamp_millis_opt(at.millis()).earliest();
+    local.map_or(0, |local| u16::try_from(local.hour() * 60 + local.minute()).unwrap_or(0))
 }
 
 /// The time `passed` after `told`, when the wall clock shows `wall`.

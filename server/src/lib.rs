@@ -24,6 +24,7 @@ pub mod journal;
 pub mod lifecycle;
 pub mod locate;
 pub mod mcp;
+pub mod notify;
 pub mod obstacles;
 pub mod project_file;
 pub mod proof;

@@ -118,6 +118,9 @@ const { messages } = await client.getPrompt({ name: "unblock", arguments: { proj
 assert.ok(messages[0].content.text.includes("Colour?"), messages[0].content.text);
 
 await call("list_inbox", { project });
+await call("list_notifiers", {});
+await call("test_notifier", { notifier: "phone" });
+await call("resume_notifier", { notifier: "phone" });
 await call("resume_ticket", { ticket_id, comment: "Red." });
 await call("stop", { ticket_id });
 await call("delete_queue", kind);

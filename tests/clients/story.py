@@ -94,6 +94,9 @@ async def story():
             ("pause", {**kind, "reason": "The wood is wet."}),
             ("resume", kind),
             ("get_usage", {"group_by": "worker_type", "project": project}),
+            ("list_notifiers", {}),
+            ("test_notifier", {"notifier": "phone"}),
+            ("resume_notifier", {"notifier": "phone"}),
         ]:
             await call(name, arguments)
 

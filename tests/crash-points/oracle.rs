@@ -171,6 +171,7 @@ pub(crate) async fn look(kept: &Kept, ticket: &str, fired: Option<&Path>) -> Tol
     if !seqs.is_sorted_by(|a, b| a < b) {
         wrong.push(format!("event numbers out of order: {seqs:?}"));
     }
+    wrong.extend(notified(kept, &all).await);
     let told = Told {
         ticket: json!([
             closed["state"],
@@ -240,6 +241,34 @@ fn unpriced(ticket: &Value) -> Value {
     ticket["attempts"].as_array_mut().into_iter().flatten().for_each(&mut forget);
     forget(&mut ticket);
     ticket
+}
+
+/// The kinds of events that the notifier of each story passes on.
+pub(crate) const NOTIFIED: [&str; 2] = ["ticket_stage_completed", "ticket_closed"];
+
+/// The file to which the notifier of a story appends its messages, one per line.
+pub(crate) fn notified_file(kept: &Kept) -> PathBuf {
+    kept.directory.join("notified")
+}
+
+/// Every event of the notifier has arrived, in the order of the log.
+async fn notified(kept: &Kept, all: &[Value]) -> Option<String> {
+    let is_notified = |event: &&Value| NOTIFIED.iter().any(|kind| event["kind"] == *kind);
+    let seq = |event: &Value| event["seq"].as_i64();
+    let expected: Vec<i64> = all.iter().filter(is_notified).filter_map(seq).collect();
+    let file = notified_file(kept);
+    let arrived = eventually("the notifier has sent everything", || async {
+        kept.up().await;
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut arrived = Vec::new();
+        for event in messages.flat_map(|it| it["events"].as_array().cloned().unwrap_or_default()) {
+            arrived.extend(seq(&event).filter(|seq| !arrived.contains(seq)));
+        }
+        if arrived.len() >= expected.len() { Ok(arrived) } else { Err(format!("{arrived:?}")) }
+    })
+    .await;
+    (arrived != expected).then(|| format!("{arrived:?} arrived of the events {expected:?}"))
 }
 
 /// Accepted work is on the base branch, other work is kept, and git finds nothing wrong.

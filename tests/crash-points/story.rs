@@ -178,6 +178,9 @@ pub(crate) async fn tell(story: Story, point: Option<&str>, programs: &Programs)
         | Story::Gated
         | Story::Coordinated => setup,
     });
+    let config = kept.directory.join("config.toml");
+    fs::write(&config, notifier(&oracle::notified_file(&kept))).expect("the directory is writable");
+    kept.server().await.set_env("VIBE_ENSEMBLE_CONFIG", config.display().to_string());
     let fired = kept.directory.join("fired");
     let arm = async || {
         let mut server = kept.server().await;
@@ -303,6 +306,15 @@ async fn judge(kept: &Kept, ticket: &str, directory: &Path, clock: &ClockShift) 
         if is_gone { Ok(()) } else { Err(found.to_string()) }
     })
     .await;
+}
+
+/// A notifier that appends each message to a file, as one line.
+fn notifier(file: &Path) -> String {
+    let kinds = oracle::NOTIFIED.map(|kind| format!("{kind:?}")).join(", ");
+    let append = format!("cat >> {0} && echo >> {0}", file.display());
+    format!(
+        "[[notify]]\nname = \"file\"\nevents = [{kinds}]\ncommand = [\"sh\", \"-c\", \"{append}\"]\n"
+    )
 }
 
 /// Everything a coordinator does to a ticket. A call that died with its server is repeated, and may

@@ -48,6 +48,8 @@ mod many_gates;
 mod meddling;
 mod mounts;
 mod neighbours;
+mod notification_recipes;
+mod notifications;
 mod notify;
 mod official;
 mod offline_gates;

@@ -106,6 +106,7 @@ fn story(name: &str) -> PathBuf {
 async fn the_typescript_sdk_is_served_in_both_generations() {
     let tools = tools();
     let bed = Bed::start().await;
+    super::printed_json::notifier(&bed).await;
     for (sdk, era) in [("ts-modern", "auto"), ("ts-modern", "legacy"), ("ts-old", "legacy")] {
         let mut command = node(&tools);
         command.arg(story("story.mjs")).arg(tools.join(sdk)).arg(era);
@@ -118,6 +119,7 @@ async fn the_typescript_sdk_is_served_in_both_generations() {
 async fn the_python_sdk_is_served_in_both_generations() {
     let tools = tools();
     let bed = Bed::start().await;
+    super::printed_json::notifier(&bed).await;
     for (sdk, era) in [("py-modern", "auto"), ("py-modern", "legacy"), ("py-old", "legacy")] {
         let mut command = Command::new(tools.join(sdk).join("bin/python"));
         command.arg(story("story.py")).arg(era);

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::Output;
 
 use e2e::bed::Bed;
+use e2e::eventually::eventually;
 use e2e::schema;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use serde_json::json;
 
@@ -104,6 +106,9 @@ const SESSION: &[(&str, &str)] = &[
     ("connect", "connect {new} --dry-run"),
     ("connect", "connect {new}"),
     ("connect", "disconnect {new}"),
+    ("notifiers", "notify list"),
+    ("notifier", "notify test phone"),
+    ("notifier", "notify resume phone"),
     ("check-config", "check-config"),
     ("check-project", "check-project {new}"),
     ("drain", "drain --no-wait"),
@@ -137,12 +142,27 @@ async fn takers(bed: &Bed) -> BTreeSet<String> {
     found
 }
 
+/// Adds a notifier, named phone, to the configuration of the running server.
+pub(super) async fn notifier(bed: &Bed) {
+    let directory = bed.server.home().join(".config/vibe-ensemble");
+    fs::create_dir_all(&directory).expect("a directory");
+    let file = "[[notify]]\nname = \"phone\"\ncommand = [\"true\"]\n";
+    fs::write(directory.join("config.toml"), file).expect("writable");
+    bed.server.signal(Signal::SIGHUP);
+    eventually("the notifier is there", || async {
+        let list = bed.client.ok("list_notifiers", json!({})).await;
+        if list["notifiers"][0]["name"] == "phone" { Ok(()) } else { Err(list.to_string()) }
+    })
+    .await;
+}
+
 #[e2e::scenario]
 async fn every_command_that_takes_json_prints_what_its_kept_schema_says() {
     let mut bed = busy_bed().await;
     let new = bed.server.path("new");
     fs::create_dir(&new).expect("a directory");
     let new = new.to_str().expect("a plain path").to_owned();
+    notifier(&bed).await;
     let mut worker = String::new();
     let mut left = takers(&bed).await;
     let ran = |left: &mut BTreeSet<String>, line: &str| {

@@ -53,6 +53,7 @@ pub mod needs;
 pub mod plants;
 pub mod points;
 pub mod processes;
+pub mod receiver;
 pub mod repository;
 pub mod schema;
 pub mod seed;

@@ -41,6 +41,8 @@ pub enum Need {
     Tmux,
     /// The `sqlite3` of the distribution, which may be older than ours.
     Sqlite,
+    /// The programs that the manual's recipes for notifications use.
+    Recipes,
 }
 
 impl Need {
@@ -59,6 +61,7 @@ impl Need {
             Self::TaskGroup => "task-group",
             Self::Tmux => "tmux",
             Self::Sqlite => "sqlite",
+            Self::Recipes => "recipes",
         }
     }
 
@@ -107,6 +110,8 @@ impl Need {
             Self::Tmux => missing("needs tmux, for a real terminal".to_owned()),
             Self::Sqlite if can_run("sqlite3") => Ok(()),
             Self::Sqlite => missing("needs sqlite3, to read the database with".to_owned()),
+            Self::Recipes if can_run("jq") && can_run("curl") => Ok(()),
+            Self::Recipes => missing("needs jq and curl, for the recipes of the manual".to_owned()),
         }
     }
 }

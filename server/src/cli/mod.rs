@@ -49,6 +49,7 @@ use crate::cli::commands::gates::Gates;
 use crate::cli::commands::headers::Headers;
 use crate::cli::commands::inbox::Inbox;
 use crate::cli::commands::logs::Logs;
+use crate::cli::commands::notify::Notify;
 use crate::cli::commands::pause::Pause;
 use crate::cli::commands::pause::Resume;
 use crate::cli::commands::project::Project;
@@ -192,6 +193,11 @@ pub enum Command {
     Gate(GateNoun),
     /// List what waits for somebody, oldest first, with the commands that settle it
     Inbox(Inbox),
+    /// List, test and resume notifiers: commands and webhooks that receive events
+    ///
+    /// A notifier is a table [[notify]] of the configuration file. One whose messages do not arrive is paused after many tries; what
+    /// happens meanwhile is kept for it.
+    Notify(Notify),
     /// Explain why a ticket is not running, and what would start it
     Why(Why),
     /// Answer the question of a ticket that is on hold, and send it on

@@ -13,7 +13,7 @@ use crate::mcp;
 use crate::wire::printed;
 
 /// The schemas of what commands print as a tool answered it: the name of the file, and the tools that answer so.
-const ANSWERS: [(&str, &[&str]); 16] = [
+const ANSWERS: [(&str, &[&str]); 18] = [
     ("project", &["create_project", "delete_project"]),
     ("project-shown", &["get_project"]),
     ("project-changed", &["update_project"]),
@@ -41,10 +41,12 @@ const ANSWERS: [(&str, &[&str]); 16] = [
     ),
     ("comment", &["add_ticket_comment"]),
     ("marked", &["mark_events_processed"]),
+    ("notifiers", &["list_notifiers"]),
+    ("notifier", &["test_notifier", "resume_notifier"]),
 ];
 
 /// The schemas that a command's output follows, one at a time. `call` prints whatever its tool answers.
-const PRINTED: [(&str, &[&str]); 57] = [
+const PRINTED: [(&str, &[&str]); 60] = [
     ("check-config", &["check-config"]),
     ("check-project", &["check-project"]),
     ("doctor", &["doctor"]),
@@ -75,6 +77,9 @@ const PRINTED: [(&str, &[&str]); 57] = [
     ("diff", &["diff"]),
     ("inbox", &["inbox"]),
     ("why", &["why"]),
+    ("notify list", &["notifiers"]),
+    ("notify test", &["notifier"]),
+    ("notify resume", &["notifier"]),
     ("project", &["projects"]),
     ("project list", &["projects"]),
     ("project show", &["project-shown"]),

@@ -26,6 +26,7 @@ use crate::cli::commands::gates;
 use crate::cli::commands::headers;
 use crate::cli::commands::inbox;
 use crate::cli::commands::logs;
+use crate::cli::commands::notify;
 use crate::cli::commands::pause;
 use crate::cli::commands::project;
 use crate::cli::commands::queue;
@@ -71,6 +72,7 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
         Command::Gates(command) => client(gates::list(&command, environment)),
         Command::Gate(command) => client(gates::gate(command, environment)),
         Command::Inbox(command) => client(inbox::run(&command, environment)),
+        Command::Notify(command) => client(notify::run(command, environment)),
         Command::Why(command) => client(why::run(&command, environment)),
         Command::Usage(command) => client(usage::run(&command, environment)),
         Command::Pause(command) => client(pause::pause(&command, environment)),

@@ -38,7 +38,7 @@ fn the_help_of_each_command_is_the_reviewed_one() {
 }
 
 /// The command for each tool of a coordinator.
-const COMMANDS: [(&str, &str); 35] = [
+const COMMANDS: [(&str, &str); 38] = [
     ("create_project", "project create"),
     ("get_project", "project show"),
     ("list_projects", "project list"),
@@ -74,6 +74,9 @@ const COMMANDS: [(&str, &str); 35] = [
     ("list_events", "event list"),
     ("mark_events_processed", "event mark"),
     ("get_usage", "usage"),
+    ("list_notifiers", "notify list"),
+    ("test_notifier", "notify test"),
+    ("resume_notifier", "notify resume"),
 ];
 
 /// Fields that a command takes under another name, or does by itself, and how.

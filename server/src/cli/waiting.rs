@@ -115,6 +115,7 @@ fn nouns(kind: &str) -> (String, String) {
         "project_paused" => ("paused project", "paused projects"),
         "server_paused" => ("pause of the server", "pauses of the server"),
         "stuck" => ("stuck attempt", "stuck attempts"),
+        "notification" => ("paused notifier", "paused notifiers"),
         other => {
             let plain = output::plain(&other.replace('_', " "));
             let several = format!("{plain}s");

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::notify;
 use super::options::OPTIONS;
 use super::options::TakesEffect;
 use super::options::Unset;
@@ -35,6 +36,7 @@ pub fn example() -> String {
             }
         }
     }
+    text.push_str(notify::EXAMPLE);
     text
 }
 

@@ -10,10 +10,20 @@ use super::environment::Environment;
 use super::given::Given;
 use super::given::Source;
 use super::layers::Layer;
+use super::notify;
 use super::options::OPTIONS;
 use super::problem::Fault;
 use super::problem::Problem;
 use crate::domain::nearest::nearest;
+use crate::domain::notify::Notifier;
+
+/// What a file says.
+#[derive(Default)]
+pub(super) struct Contents {
+    pub(super) options: Layer,
+    /// `[[notify]]`, with the line of the first one.
+    pub(super) notifiers: Option<(Vec<Notifier>, Source)>,
+}
 
 /// Where a package puts the file.
 pub(super) const SYSTEM: &str = "/etc/vibe-ensemble/config.toml";
@@ -29,7 +39,7 @@ pub(super) fn find(environment: &Environment, system: &Path) -> Option<PathBuf> 
 }
 
 /// Reads a file that must exist.
-pub(super) fn read(path: &Path, problems: &mut Vec<Problem>) -> Layer {
+pub(super) fn read(path: &Path, problems: &mut Vec<Problem>) -> Contents {
     let whole = |message: String| Problem {
         option: None,
         source: Source::File { path: path.to_owned(), line: 1 },
@@ -40,16 +50,16 @@ pub(super) fn read(path: &Path, problems: &mut Vec<Problem>) -> Layer {
         Ok(text) => parse(path, &text, problems),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             problems.push(whole("this file does not exist; give another with --config".to_owned()));
-            Layer::new()
+            Contents::default()
         }
         Err(error) => {
             problems.push(whole(format!("could not read the file: {error}")));
-            Layer::new()
+            Contents::default()
         }
     }
 }
 
-fn parse(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Layer {
+fn parse(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Contents {
     let at = |offset: usize| Source::File { path: path.to_owned(), line: line_of(text, offset) };
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
@@ -57,14 +67,18 @@ fn parse(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Layer {
         let message = error.message().to_owned();
         problems.push(Problem { option: None, source, message, fault: Fault::Value });
     }
-    let mut layer = Layer::new();
+    let mut contents = Contents::default();
     for (key, value) in table.get_ref() {
         let source = at(key.span().start);
         let name = key.get_ref().as_ref();
         if let Some(option) = OPTIONS.iter().find(|option| option.name == name) {
-            layer.insert(option.name, (Given::from_toml(value.get_ref()), source));
+            contents.options.insert(option.name, (Given::from_toml(value.get_ref()), source));
+        } else if name == notify::KEY {
+            let notifiers = notify::read(value.get_ref(), &source, &at, problems);
+            contents.notifiers = Some((notifiers, source));
         } else {
-            let known = nearest(name, OPTIONS.iter().map(|option| option.name));
+            let known = OPTIONS.iter().map(|option| option.name).chain([notify::KEY]);
+            let known = nearest(name, known);
             let message = format!(
                 "the option {name:?} does not exist; did you mean {:?}?",
                 known.unwrap_or("")
@@ -72,7 +86,7 @@ fn parse(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Layer {
             problems.push(Problem { option: None, source, message, fault: Fault::Value });
         }
     }
-    layer
+    contents
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

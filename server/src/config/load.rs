@@ -17,6 +17,7 @@ use super::given::Source;
 use super::layers::Effective;
 use super::layers::Layer;
 use super::layers::Layers;
+use super::notify;
 use super::options::OPTIONS;
 use super::options::Opt;
 use super::options::Settings;
@@ -27,6 +28,7 @@ use super::problem::Problem;
 use super::problem::Problems;
 use super::rule::Auth;
 use crate::domain::nearest::nearest;
+use crate::domain::notify::Notifier;
 
 /// Variables with our prefix that are not options: what a worker gets, what clients read, what tests set.
 const OTHER_VARIABLES: &[&str] = &[
@@ -52,6 +54,8 @@ const SOCKET_PATH_BYTES: usize = 107;
 #[derive(Clone, Debug)]
 pub struct Config {
     settings: Settings,
+    /// Who is notified of events.
+    pub notifiers: Vec<Notifier>,
     /// The file that was read, if there was one.
     pub file: Option<PathBuf>,
     /// Every effective value, with its source.
@@ -117,7 +121,7 @@ pub(super) fn load_from(
     let named =
         flags.config.clone().or_else(|| environment.get("VIBE_ENSEMBLE_CONFIG").map(Into::into));
     let file = named.or_else(|| file::find(environment, system_file));
-    let from_file = file.as_deref().map(|path| file::read(path, &mut problems));
+    let read = file.as_deref().map(|path| file::read(path, &mut problems)).unwrap_or_default();
     let from_variables = variables(environment, &mut problems);
     let from_flags = flags.given.iter().filter_map(|(name, text)| {
         let option = OPTIONS.iter().find(|option| option.name == *name)?;
@@ -128,7 +132,7 @@ pub(super) fn load_from(
     });
 
     let mut values: Layer = literals();
-    values.extend(from_file.into_iter().flatten());
+    values.extend(read.options);
     values.extend(from_variables);
     values.extend(from_flags);
     places::fill_in(&mut values, environment, file.as_deref(), system_file);
@@ -136,7 +140,15 @@ pub(super) fn load_from(
     let mut layers = Layers::new(&values, &mut problems);
     let settings = Settings::resolve(&mut layers);
     let checked = settings.inspect(|settings| together(settings, &mut layers));
-    let effective = checked.as_ref().map(|settings| settings.show(&layers));
+    let effective = checked.as_ref().map(|settings| {
+        let mut shown = settings.show(&layers);
+        shown.extend(read.notifiers.as_ref().map(|(notifiers, source)| Effective {
+            name: notify::KEY,
+            value: notify::show(notifiers),
+            source: source.clone(),
+        }));
+        shown
+    });
     match (checked, effective) {
         (Some(settings), Some(effective)) if problems.is_empty() => {
             let origin = Origin {
@@ -144,7 +156,8 @@ pub(super) fn load_from(
                 environment: environment.clone(),
                 system_file: system_file.to_owned(),
             };
-            Ok(Config { settings, file, effective, origin: Arc::new(origin) })
+            let notifiers = read.notifiers.map(|(notifiers, _)| notifiers).unwrap_or_default();
+            Ok(Config { settings, notifiers, file, effective, origin: Arc::new(origin) })
         }
         _ => Err(Problems(problems)),
     }

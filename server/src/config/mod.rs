@@ -13,6 +13,7 @@ mod flags;
 mod given;
 mod layers;
 mod load;
+mod notify;
 mod options;
 mod places;
 mod problem;

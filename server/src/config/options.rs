@@ -174,6 +174,9 @@ options! {
     /// When it is reached, everything is paused until the next day; running attempts may spend only what is left. 0: no
     /// limit.
     max_usd_per_day: f64 = Unset::Value("0"), "USD", rule::dollars(), Reload;
+    /// How much of a dollar limit is spent when the event `budget_warning` reports it, in percent.
+    /// Reported once for each limit, and for each day of a limit per day; again when the limit was changed. 0: never.
+    budget_warning_percent: u32 = Unset::Value("80"), "PERCENT", rule::number(0..=100), Reload;
     /// Maximum number of descendants of a ticket: the tickets that its stages create, the tickets that those create, and so on.
     /// A result that asks for more creates none, and its ticket is put on hold. A project can set its own limit.
     max_descendants: u32 = Unset::Value("100"), "N", rule::number(0..=100_000), Reload;

@@ -169,7 +169,7 @@ pub(super) fn hosts() -> Rule<Vec<String>> {
 }
 
 /// A name or an address as a `Host` header has it.
-fn is_host(host: &str) -> bool {
+pub(super) fn is_host(host: &str) -> bool {
     let (name, port) = match host.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => (name, Some(port)),
         Some(_) | None => (host, None),
@@ -197,12 +197,12 @@ pub(super) fn variables() -> Rule<BTreeMap<String, String>> {
     })
 }
 
-fn text(given: &Given) -> Option<&str> {
+pub(super) fn text(given: &Given) -> Option<&str> {
     let Given::Text(text) = given else { return None };
     (!text.is_empty() && !text.contains('\0')).then_some(text)
 }
 
-fn absolute(given: &str, source: &Source) -> Option<PathBuf> {
+pub(super) fn absolute(given: &str, source: &Source) -> Option<PathBuf> {
     let path = Path::new(given);
     if path.is_relative() && matches!(source, Source::File { .. }) {
         return None;

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use super::given::Source;
 use super::load::load_from;
 use super::*;
+use crate::domain::event::EventKind;
+use crate::domain::notify::Notifier;
+use crate::domain::notify::Target;
 
 const NOWHERE: &str = "/nonexistent/config.toml";
 
@@ -250,4 +253,78 @@ fn the_example_file_is_the_generated_one_and_loads() {
     // The one that depends on where the file is.
     let beside = Settings { templates_dir: dir.path().join("worker-types"), ..(*plain).clone() };
     assert_eq!(*set, beside);
+}
+
+const NOTIFIERS: &str = "\
+max_workers = 3
+[[notify]]
+name = \"phone\"
+command = [\"tell\", \"--urgent\"]
+[[notify]]
+name = \"hook\"
+url = \"https://hooks.example/T0/secret\"
+secret_file = \"/etc/hook-secret\"
+events = [\"ticket_closed\", \"budget_warning\"]
+projects = [\"shop\"]
+quiet_hours = \"22:00-07:00\"
+timeout_seconds = 5
+max_tries = 3
+";
+
+#[test]
+fn notifiers_are_tables_of_the_file() {
+    let (_dir, flags) = file(NOTIFIERS);
+    let config = load_from(&flags, &home(), Path::new(NOWHERE)).expect("loads");
+    assert_eq!(config.max_workers, 3);
+    let [phone, hook] = config.notifiers.as_slice() else { panic!("{:?}", config.notifiers) };
+    assert_eq!(phone.target, Target::Command(vec!["tell".into(), "--urgent".into()]));
+    assert_eq!(phone.events, Notifier::usual_events());
+    assert_eq!((phone.timeout.as_secs(), phone.max_tries), (30, 20));
+    assert_eq!(hook.events, [EventKind::TicketClosed, EventKind::BudgetWarning]);
+    assert_eq!((hook.timeout.as_secs(), hook.max_tries), (5, 3));
+    assert_eq!(hook.quiet_hours.expect("hours").to_string(), "22:00-07:00");
+    // The path of an address is often a secret.
+    let shown = config.effective.last().expect("it is shown");
+    assert_eq!(shown.name, "notify");
+    let text = shown.value.to_string();
+    assert!(text.contains("https://hooks.example\"") && !text.contains("T0"), "{text}");
+}
+
+#[test]
+fn every_mistake_of_a_notifier_is_told_with_its_line() {
+    let (dir, flags) = file(
+        "[[notify]]\nname = \"a\"\nevents = [\"tickt_closed\"]\ncommnd = [\"tell\"]\n\
+         [[notify]]\nname = \"b\"\nurl = \"https://user:password@hooks.example\"\n\
+         [[notify]]\ncommand = [\"./tell\"]\nquiet_hours = \"late\"\nmax_tries = 0\n\
+         [[notify]]\nname = \"c\"\ncommand = [\"tell\"]\nsecret_file = \"/etc/s\"\n\
+         [[notify]]\nname = \"d\"\ncommand = [\"tell\"]\n\
+         [[notify]]\nname = \"d\"\ncommand = [\"tell\"]\n",
+    );
+    let path = dir.path().join("config.toml").display().to_string();
+    let found = problems(&flags, &home());
+    let told = |line: usize, words: &str| {
+        let begin = format!("notify ({path}:{line}): ");
+        assert!(
+            found.iter().any(|found| found.starts_with(&begin) && found.contains(words)),
+            "{line} {words}: {found:#?}"
+        );
+    };
+    told(3, "did you mean \"ticket_closed\"?");
+    told(4, "the key \"commnd\" does not exist; did you mean \"command\"?");
+    told(1, "neither command nor url");
+    told(7, "without a user, a password");
+    told(5, "secret_file is missing");
+    told(8, "name is missing");
+    told(9, "command is [\"./tell\"], which is not valid");
+    told(10, "quiet_hours is \"late\"");
+    told(11, "a whole number from 1 to 1000");
+    told(12, "belong to url");
+    told(19, "two notifiers are named \"d\"");
+    assert_eq!(found.len(), 11, "{found:#?}");
+    assert!(!found.iter().any(|found| found.contains("user:password")), "{found:#?}");
+
+    let (_dir, flags) = file("[notify]\nname = \"a\"\n");
+    assert!(problems(&flags, &home())[0].contains("[[notify]]"));
+    let (_dir, flags) = file("[[notfy]]\nname = \"a\"\n");
+    assert!(problems(&flags, &home())[0].contains("did you mean \"notify\"?"));
 }

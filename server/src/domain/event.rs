@@ -111,5 +111,7 @@ names! {
         SetupFailed = "setup_failed",
         /// The commands that run before a worktree is removed failed; it is removed all the same.
         CleanupFailed = "cleanup_failed",
+        /// The part of a dollar limit is spent at which `budget_warning_percent` warns.
+        BudgetWarning = "budget_warning",
     }
 }

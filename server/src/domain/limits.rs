@@ -135,6 +135,14 @@ impl Account {
         self.limit - self.spent < LEAST_USD
     }
 
+    /// Whether this part of it is spent.
+    #[must_use]
+    pub fn is_nearly_spent(&self, percent: i64) -> bool {
+        let part = f64::from(i32::try_from(percent).unwrap_or(100)) / 100.0;
+        // Limits are whole cents, and sums of dollars are not.
+        self.spent + 1e-9 >= self.limit * part
+    }
+
     fn left(&self) -> f64 {
         self.limit - self.spent - self.reserved
     }

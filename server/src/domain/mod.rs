@@ -22,6 +22,7 @@ pub mod judging;
 pub mod limits;
 pub mod names;
 pub mod nearest;
+pub mod notify;
 pub mod outcome;
 pub mod overdue;
 pub mod pause;

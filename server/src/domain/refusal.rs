@@ -202,6 +202,15 @@ pub enum Refusal {
         asked: i64,
         max_workers: i64,
     },
+    UnknownNotifier {
+        given: String,
+        known: Vec<String>,
+    },
+    /// A test of a notifier did not arrive.
+    NotifierFailed {
+        notifier: String,
+        why: String,
+    },
     /// This client already has the maximum number of waiting calls.
     TooManyWaiting {
         most: usize,

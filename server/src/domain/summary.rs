@@ -6,6 +6,7 @@ use super::id::AttemptId;
 use super::id::TicketId;
 use super::id::WorkerId;
 use super::judging::GateVerdict;
+use super::limits::Account;
 use super::outcome::Verdict;
 use super::pause::Cause;
 use super::pipeline::Move;
@@ -211,6 +212,14 @@ pub fn resumed(of_project: bool, cause: Cause) -> String {
         Cause::Failure => "the cause is fixed",
     };
     format!("{what} resumes: {why}.")
+}
+
+/// A part of a limit is spent that somebody wanted to hear of.
+#[must_use]
+pub fn budget_warning(account: &Account) -> String {
+    let Account { of, limit, spent, .. } = account;
+    let percent = (spent / limit * 100.0).floor();
+    format!("${spent:.2} has been spent, {percent:.0} % of a limit: {}.", of.spent(*limit))
 }
 
 /// The disk is almost full, or has room again.

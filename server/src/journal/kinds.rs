@@ -16,6 +16,8 @@ pub const ATTEMPT_SUSPECT: &str = "attempt_suspect";
 pub const ATTEMPT_OVERDUE: &str = "attempt_overdue";
 /// Nothing new is started until there is room.
 pub const DISK_LOW: &str = "disk_low";
+/// A notifier failed too often and waits for somebody.
+pub const NOTIFIER_PAUSED: &str = "notifier_paused";
 /// There is room again.
 pub const DISK_RECOVERED: &str = "disk_recovered";
 
@@ -54,6 +56,8 @@ pub(super) const KINDS: &[(&str, &str)] = &[
     ("gate_failed", "585227225d0f4143836ff9c2b65c18d9"),
     ("setup_failed", "d075b2ba74e5468e9a085b81a14f035a"),
     ("cleanup_failed", "c00f53185ac344c0bba456e0e73418c3"),
+    ("budget_warning", "5f33048ea8b546ce8a7c300f7ec59119"),
+    ("notifier_paused", "5726446a47fa4534a40990390abc02a0"),
 ];
 
 /// The `MESSAGE_ID` of a kind of record.
@@ -92,6 +96,8 @@ mod tests {
             OUT_OF_MEMORY,
             ATTEMPT_SUSPECT,
             DISK_LOW,
+            NOTIFIER_PAUSED,
+            "budget_warning",
             "ticket_on_hold",
             "ticket_attempt_failed",
             "queue_paused",

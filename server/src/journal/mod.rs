@@ -14,6 +14,7 @@ pub use self::kinds::ATTEMPT_OVERDUE;
 pub use self::kinds::ATTEMPT_SUSPECT;
 pub use self::kinds::DISK_LOW;
 pub use self::kinds::DISK_RECOVERED;
+pub use self::kinds::NOTIFIER_PAUSED;
 pub use self::kinds::OUT_OF_MEMORY;
 pub use self::kinds::SERVER_STARTED;
 pub use self::kinds::SERVER_STOPPING;

@@ -18,6 +18,7 @@ pub(crate) fn tools() -> Vec<Tool> {
         tools::gates::tools(),
         tools::events::tools(),
         tools::usage::tools(),
+        tools::notifiers::tools(),
     ]
     .into_iter()
     .flatten()
@@ -69,7 +70,7 @@ mod tests {
     use crate::mcp::reply::wrong_arguments;
     use crate::mcp::schema;
 
-    const NAMES: [&str; 35] = [
+    const NAMES: [&str; 38] = [
         "create_project",
         "get_project",
         "list_projects",
@@ -105,6 +106,9 @@ mod tests {
         "list_events",
         "mark_events_processed",
         "get_usage",
+        "list_notifiers",
+        "test_notifier",
+        "resume_notifier",
     ];
 
     #[test]

@@ -13,7 +13,9 @@ pub(crate) type Schema = Map<String, Value>;
 /// The schema of a tool's arguments.
 pub(crate) fn of_arguments<T: JsonSchema>() -> Schema {
     let mut schema = root::<T>(SchemaSettings::draft2020_12());
-    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+    // A tool without arguments has none, which some clients miss.
+    let properties = schema.entry("properties").or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(properties) = properties {
         properties.values_mut().for_each(without_null);
     }
     schema

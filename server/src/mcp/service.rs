@@ -20,6 +20,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::waiting::Brakes;
 use crate::domain::waiting::GitStep;
 use crate::mcp::seats::Waiting;
+use crate::notify::Notifiers;
 use crate::obstacles::Obstacles;
 use crate::store;
 use crate::store::Store;
@@ -30,7 +31,7 @@ use crate::templates::Templates;
 #[derive(Clone)]
 pub struct Service {
     pub(crate) store: Store,
-    clock: Clock,
+    pub(crate) clock: Clock,
     attempts_dir: Arc<PathBuf>,
     shutdown: CancellationToken,
     templates: Templates,
@@ -39,6 +40,7 @@ pub struct Service {
     /// Whether the server is draining, if that is known.
     draining: Option<watch::Receiver<bool>>,
     obstacles: Obstacles,
+    pub(crate) notifiers: Notifiers,
     /// The calls that wait.
     pub(crate) waiting: Waiting,
     /// Who reads the answer of this call.
@@ -66,6 +68,7 @@ impl Service {
             room: None,
             draining: None,
             obstacles: Obstacles::default(),
+            notifiers: Notifiers::default(),
             waiting,
             reader: Reader::default(),
             consumer: None,
@@ -119,6 +122,12 @@ impl Service {
     #[must_use]
     pub fn with_obstacles(self, obstacles: Obstacles) -> Self {
         Self { obstacles, ..self }
+    }
+
+    /// Adds the notifiers.
+    #[must_use]
+    pub fn with_notifiers(self, notifiers: Notifiers) -> Self {
+        Self { notifiers, ..self }
     }
 
     /// What keeps the whole server from starting anything.

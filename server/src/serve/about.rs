@@ -8,6 +8,9 @@ use crate::config::Source;
 use crate::web::Doctor;
 use crate::web::Setting;
 
+/// What is in the file besides options: `[[notify]]`.
+const TOLD: &str = "Who is notified of events, by a command or a webhook.";
+
 /// Every setting, as it is in effect.
 pub(super) fn settings(config: &Config) -> Vec<Setting> {
     let settings = config.effective.iter().map(|effective| {
@@ -18,7 +21,7 @@ pub(super) fn settings(config: &Config) -> Vec<Setting> {
             source: effective.source.to_string(),
             doc: option
                 .and_then(|option| option.doc.first())
-                .map_or_else(String::new, |doc| doc.trim().to_owned()),
+                .map_or_else(|| TOLD.to_owned(), |doc| doc.trim().to_owned()),
         }
     });
     settings.collect()

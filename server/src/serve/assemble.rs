@@ -14,6 +14,7 @@ use crate::dispatcher::Assembled;
 use crate::dispatcher::Brakes;
 use crate::dispatcher::Dispatcher;
 use crate::dispatcher::Places;
+use crate::domain::notify::Notifier;
 use crate::domain::trace::Place;
 use crate::fence::Fence;
 use crate::git::Repositories;
@@ -23,6 +24,8 @@ use crate::mcp;
 use crate::mcp::Access;
 use crate::mcp::Desk;
 use crate::mcp::Key;
+use crate::notify;
+use crate::notify::Notifiers;
 use crate::serve::about;
 use crate::serve::activation::Listeners;
 use crate::serve::alone::Alone;
@@ -52,6 +55,8 @@ pub(super) struct Server {
     pub(super) keys: watch::Sender<Key>,
     /// Hands new limits to the periodic jobs.
     pub(super) limits: watch::Sender<upkeep::Limits>,
+    /// Hands a changed list of notifiers to the room that runs them.
+    pub(super) notifiers: watch::Sender<Vec<Notifier>>,
     /// Hands the configuration in effect to the page that shows it.
     pub(super) shown: watch::Sender<Vec<web::Setting>>,
     /// Whether the HTTP listener outlives this process.
@@ -84,12 +89,15 @@ pub(super) fn assemble(
         shutdown: stop.clone(),
     };
     let Assembled { dispatcher, pass, sessions } = parts.assemble();
+    let (notifiers, told) = watch::channel(config.notifiers.clone());
+    let room = notify::Room::new(store.clone(), clock.clone(), told.clone(), stop.clone());
     let service =
         mcp::Service::new(store.clone(), clock.clone(), attempts_dir.clone(), stop.clone())
             .with_room(guard.room())
             .with_templates(Templates::with_files_of(config.templates_dir.clone()))
             .with_draining(lifecycle.drain())
-            .with_obstacles(dispatcher.obstacles());
+            .with_obstacles(dispatcher.obstacles())
+            .with_notifiers(Notifiers::new(told.clone()));
     let (keys, key) = watch::channel(Key::new(opened.token));
     let auth = settings::auth(config.auth, key);
     let host = if http_is_passed { bound.ip() } else { config.listen.ip() };
@@ -112,6 +120,7 @@ pub(super) fn assemble(
         lifecycle.spawn("dashboard", following),
         lifecycle.spawn("shim listener", sessions.listen(shims)),
         lifecycle.spawn("dispatcher", pass.run()),
+        lifecycle.spawn("notifiers", room.run()),
         opened.checking,
     ];
     let (limits, kept) = watch::channel(upkeep::limits(&config));
@@ -140,6 +149,7 @@ pub(super) fn assemble(
         dispatcher,
         keys,
         limits,
+        notifiers,
         shown,
         http_is_passed,
         tasks,

@@ -149,6 +149,7 @@ fn write(event: &Event, failure: Option<Failure>) {
         K::GateFailed => record!(WARN, "gate_failed", "gate failed"),
         K::SetupFailed => record!(WARN, "setup_failed", "setup of a worktree failed"),
         K::CleanupFailed => record!(WARN, "cleanup_failed", "cleanup of a worktree failed"),
+        K::BudgetWarning => record!(WARN, "budget_warning", "a dollar limit is nearly spent"),
     }
 }
 

@@ -33,6 +33,9 @@ pub(super) fn reload(config: &mut Config, store: &Store, dispatcher: &Dispatcher
             TakesEffect::Restart => tracing::warn!(option, "changed; takes effect after a restart"),
         }
     }
+    if config.notifiers != new.notifiers {
+        tracing::info!(option = "notify", "changed");
+    }
     store.set_rules(settings::rules(&new));
     dispatcher.set_settings(settings::agent_settings(&new, new.environment()));
     if let Err(error) = telemetry::set_filter(&new.log) {

@@ -64,6 +64,11 @@ async fn serve_until_stopped(server: &mut Server) -> anyhow::Result<()> {
                     What::Reload => {
                         reload(&mut server.config, &server.store, &server.dispatcher);
                         server.limits.send_replace(upkeep::limits(&server.config));
+                        server.notifiers.send_if_modified(|notifiers| {
+                            let is_new = *notifiers != server.config.notifiers;
+                            notifiers.clone_from(&server.config.notifiers);
+                            is_new
+                        });
                         server.shown.send_replace(about::settings(&server.config));
                         read_token_again(&server.config, &server.keys, &mut server.lock);
                     }

@@ -36,6 +36,7 @@ pub(super) fn rules(settings: &Settings) -> Rules {
         max_workers: i64::from(settings.max_workers),
         max_gates: max_gates(settings.max_gates),
         max_usd_per_day: Some(settings.max_usd_per_day).filter(|usd| *usd > 0.0),
+        budget_warning_percent: i64::from(settings.budget_warning_percent),
         max_descendants: i64::from(settings.max_descendants),
     }
 }

@@ -12,6 +12,7 @@ mod holder;
 mod lock;
 pub mod owned;
 mod prepare;
+pub mod secret;
 pub mod token;
 
 pub use error::StateError;

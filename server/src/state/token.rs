@@ -172,7 +172,7 @@ fn given(path: &Path, by: &str, owners: Owners) -> Result<String, TokenError> {
 /// The bits of a mode that give others access to a token. Somebody else's file may be open to this
 /// user through its group; in systemd's credentials those bits are the mask of an access list that
 /// names this user alone.
-fn open_to_others(path: &Path, owner: u32) -> u32 {
+pub(super) fn open_to_others(path: &Path, owner: u32) -> u32 {
     let through_group = owner != nix::unistd::geteuid().as_raw();
     if through_group || path.starts_with(CREDENTIALS_OF_SYSTEM) { 0o037 } else { 0o077 }
 }

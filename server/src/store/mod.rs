@@ -84,6 +84,8 @@ pub use self::views::inbox::InboxPage;
 pub use self::views::inbox::InboxPlace;
 pub use self::views::inbox::InboxQuery;
 pub use self::views::left_running::left_running;
+pub use self::views::notifiers::NextEvents;
+pub use self::views::notifiers::notifiers_of;
 pub use self::views::past_events::PastEvent;
 pub use self::views::prunable::Prunable;
 pub use self::views::search::Hit;

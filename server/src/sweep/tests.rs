@@ -72,6 +72,7 @@ impl Bed {
             max_workers: 100,
             max_gates: 4,
             max_usd_per_day: None,
+            budget_warning_percent: 80,
             max_descendants: 100,
         };
         let store = Store::open(&dir.path().join("test.db"), rules, THEN).await.unwrap();

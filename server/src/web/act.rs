@@ -130,6 +130,7 @@ fn said(site: &Site, tool: &str, answer: &Value) -> String {
         }
         "resume" => "Resumed.".to_owned(),
         "stop" => "Stopped; the tickets are on hold.".to_owned(),
+        "resume_notifier" => format!("{} tries again now.", id("name")),
         "delete_queue" => "The queue is empty; its tickets are on hold.".to_owned(),
         _ => format!("Done: {}.", site.desk.title_of(tool).unwrap_or(tool).to_lowercase()),
     }

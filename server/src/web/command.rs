@@ -8,7 +8,7 @@ use crate::domain::text::shell_word;
 /// A tool, its command, and the arguments that stand without an option, in their order.
 type Row = (&'static str, &'static str, &'static [&'static str]);
 
-const COMMANDS: [Row; 21] = [
+const COMMANDS: [Row; 23] = [
     ("create_project", "project create", &["name", "path"]),
     ("update_project", "project update", &["project"]),
     ("delete_project", "project delete", &["project"]),
@@ -30,6 +30,8 @@ const COMMANDS: [Row; 21] = [
     ("run_gates", "gate run", &["ticket_id"]),
     ("waive_gate", "gate waive", &["ticket_id", "gate", "reason"]),
     ("mark_events_processed", "event mark", &[]),
+    ("test_notifier", "notify test", &["notifier"]),
+    ("resume_notifier", "notify resume", &["notifier"]),
 ];
 
 /// Options whose names are not those of their fields.

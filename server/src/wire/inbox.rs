@@ -17,7 +17,7 @@ use crate::domain::text::Name;
 #[serde(default)]
 #[schemars(!default)]
 pub struct ItemView {
-    /// What waits: T-42, A-17, shop/implement (a queue), shop (a project), or server.
+    /// What waits: T-42, A-17, shop/implement (a queue), shop (a project), notify:phone (a notifier), or server.
     pub item: String,
     /// What it waits for; for a ticket, its `hold_kind`.
     #[schemars(extend("enum" = kinds()))]

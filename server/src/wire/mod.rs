@@ -8,6 +8,7 @@ pub mod comment;
 pub mod event;
 pub mod gate;
 pub mod inbox;
+pub mod notifier;
 pub mod pause;
 pub mod printed;
 pub mod project;

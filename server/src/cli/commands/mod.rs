@@ -21,6 +21,7 @@ pub mod gates;
 pub mod headers;
 pub mod inbox;
 pub mod logs;
+pub mod notify;
 pub mod pause;
 pub mod project;
 pub mod queue;

@@ -209,6 +209,20 @@ fn parts(refusal: &Refusal) -> (String, Vec<Advice>) {
             ),
             vec![with(Step::GetTicket, "see its gates", &ticket.to_string())],
         ),
+        Refusal::UnknownNotifier { given, known } => {
+            let known = if known.is_empty() { "none yet".to_owned() } else { text::listed(known) };
+            (
+                format!("The configuration has no notifier {}; it has {known}.", quoted(given)),
+                vec![take(Step::Configure, "add it")],
+            )
+        }
+        Refusal::NotifierFailed { notifier, why } => (
+            format!(
+                "The message did not arrive through {notifier}: {}.",
+                why.trim_end_matches('.')
+            ),
+            vec![take(Step::Configure, "fix that")],
+        ),
         Refusal::NoGates { ticket } => (
             format!("{ticket} has no gates that can be run."),
             vec![take(Step::UpdateProject, "set gates for new tickets")],

@@ -116,6 +116,11 @@ fn table() -> Vec<Refusal> {
             known: texts(&["test", "lint"]),
         },
         Refusal::NoGates { ticket: t(42) },
+        Refusal::UnknownNotifier { given: "phnoe".to_owned(), known: texts(&["phone"]) },
+        Refusal::NotifierFailed {
+            notifier: "phone".to_owned(),
+            why: "it answered 503 Service Unavailable".to_owned(),
+        },
         Refusal::TooManyWaiting { most: 100 },
         Refusal::StagesBegun {
             ticket: t(42),
@@ -182,6 +187,8 @@ const fn kind(refusal: &Refusal) -> usize {
         Refusal::TicketChecking { .. } => 39,
         Refusal::UnknownGate { .. } => 40,
         Refusal::NoGates { .. } => 41,
+        Refusal::UnknownNotifier { .. } => 42,
+        Refusal::NotifierFailed { .. } => 43,
     }
 }
 
@@ -190,7 +197,7 @@ fn the_refusals_are_the_reviewed_ones_for_each_reader() {
     let mut kinds: Vec<usize> = table().iter().map(kind).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, (0..=41).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..=43).collect::<Vec<_>>());
     for (snapshot, reader) in [
         ("refusals", Reader::Model),
         ("refusals-in-a-shell", Reader::Shell),

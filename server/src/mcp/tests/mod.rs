@@ -61,6 +61,7 @@ impl Fixture {
             max_gates: 4,
             max_workers: 16,
             max_usd_per_day: None,
+            budget_warning_percent: 80,
             max_descendants: 100,
         };
         let file = dir.path().join("vibe-ensemble.db");

@@ -6,6 +6,7 @@
 pub(crate) mod events;
 pub(crate) mod gates;
 pub(crate) mod inbox;
+pub(crate) mod notifiers;
 pub(crate) mod own;
 pub(crate) mod pauses;
 pub(crate) mod projects;

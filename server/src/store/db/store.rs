@@ -23,6 +23,8 @@ pub struct Rules {
     pub max_gates: i64,
     /// Dollars that all attempts of one day (UTC) may cost together.
     pub max_usd_per_day: Option<f64>,
+    /// The part of each dollar limit at which it is warned of, in percent; 0 for no warnings.
+    pub budget_warning_percent: i64,
     /// Tickets that one ticket may become, if its project has no limit of its own.
     pub max_descendants: i64,
 }

@@ -170,6 +170,7 @@ pub(crate) async fn of_server(
 
 #[derive(FromRow)]
 struct FundsRow {
+    project_id: i64,
     own_limit: Option<f64>,
     per_ticket: Option<f64>,
     spent: f64,
@@ -177,6 +178,36 @@ struct FundsRow {
     family: FamilyRow,
     #[sqlx(flatten)]
     above: AccountsRow,
+}
+
+/// The accounts above a ticket.
+pub(crate) struct Above {
+    pub(crate) project: ProjectKey,
+    /// Each with the key of its owner: of a ticket or of a project, or 0 for the server.
+    pub(crate) accounts: Vec<(i64, Account)>,
+}
+
+/// Every account that an attempt at the ticket is booked in.
+pub(crate) async fn above(
+    connection: &mut SqliteConnection,
+    ticket: TicketId,
+    rules: Rules,
+    now: Timestamp,
+) -> Result<Above> {
+    let mut sql = select_funds(ticket, rules, now);
+    let row: FundsRow = sql.build_query_as().fetch_one(connection).await?;
+    let project = ProjectKey(row.project_id);
+    let owner = |of: Limit| match of {
+        Limit::Attempt | Limit::Ticket => ticket.key(),
+        Limit::Family => row.family.began().key(),
+        Limit::ProjectDay | Limit::Project => row.project_id,
+        Limit::ServerDay => 0,
+    };
+    let mut accounts = row.above.accounts();
+    accounts.extend(of_ticket(row.own_limit, row.per_ticket, row.spent));
+    accounts.extend(row.family.account().map(|(_, account)| account));
+    let accounts = accounts.into_iter().map(|account| (owner(account.of), account)).collect();
+    Ok(Above { project, accounts })
 }
 
 /// What an attempt at the ticket may spend now. `per_attempt` is the limit of its worker type.

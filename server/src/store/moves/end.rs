@@ -16,6 +16,7 @@ use super::hold;
 use super::park;
 use super::prepare;
 use super::settle;
+use super::warn;
 use crate::domain::attempt::Attempt;
 use crate::domain::event::EventKind;
 use crate::domain::hold::Hold;
@@ -102,9 +103,10 @@ async fn end(
     .execute(&mut *connection)
     .await?;
     if ended.rows_affected() == 0 {
-        return late(connection, &ending, now).await;
+        return late(connection, &ending, rules, now).await;
     }
     let spent_usd = bill::book(connection, &found, &ending.spent).await?;
+    warn::after_booking(connection, found.ticket, rules, now).await?;
     sqlx::query(
         "UPDATE ticket SET attempts_used = attempts_used + ?2, strikes = strikes + ?3 WHERE ticket_id = ?1",
     )
@@ -263,6 +265,7 @@ async fn limit_met(
 async fn late(
     connection: &mut SqliteConnection,
     ending: &Ending,
+    rules: Rules,
     now: Timestamp,
 ) -> Result<EndReport> {
     let recorded: bool = sqlx::query_scalar("SELECT recorded FROM attempt WHERE attempt_id = ?1")
@@ -278,6 +281,7 @@ async fn late(
         if let Some(found) = attempt::find(connection, ending.attempt).await? {
             // What it used is charged, whatever became of its result.
             bill::book(connection, &found, &ending.spent).await?;
+            warn::after_booking(connection, found.ticket, rules, now).await?;
             free::worker(connection, &found).await?;
         }
     }

@@ -15,8 +15,8 @@ const COORDINATOR: &str = "coordinator";
 
 impl Store {
     /// Removes at most [`BATCH`] events with the marks on them, from the old end of the log up to the first that must
-    /// stay: those from before `processed` that the coordinator has marked, and those from before `any`, marked or not.
-    /// Returns how many were removed.
+    /// stay: those from before `processed` that the coordinator has marked and every notifier has passed, and those from
+    /// before `any`, marked or not. Returns how many were removed.
     ///
     /// From the end only: the log stays without gaps, so how many events lie between two numbers is known without
     /// counting them.
@@ -24,6 +24,7 @@ impl Store {
         let oldest: Vec<(i64, bool)> = sqlx::query_as(
             "SELECT e.seq, e.at < ?2
                     OR (e.at < ?1
+                        AND e.seq <= COALESCE((SELECT MIN(cursor) FROM notifier WHERE is_configured = 1), e.seq)
                         AND EXISTS (SELECT 1 FROM event_consumer c
                                      WHERE (c.consumer = ?3 OR c.consumer GLOB 'dir-*')
                                        AND (e.seq <= c.processed_up_to

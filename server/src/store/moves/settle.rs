@@ -2,10 +2,12 @@
 
 use sqlx::SqliteConnection;
 
+use super::warn;
 use crate::domain::attempt::Spent;
 use crate::domain::id::AttemptId;
 use crate::domain::time::Timestamp;
 use crate::store::db::error::Result;
+use crate::store::db::store::Rules;
 use crate::store::db::store::Store;
 use crate::store::money::bill;
 use crate::store::rows::attempt;
@@ -16,10 +18,11 @@ impl Store {
     /// Records that nothing of an ended attempt's process tree is left, and what the attempt used, unless it reported
     /// that itself.
     pub async fn attempt_settled(&self, id: AttemptId, spent: Spent, now: Timestamp) -> Result<()> {
+        let rules = self.rules();
         // The directory may now be free for the next attempt.
         self.writer
             .at(SETTLED)
-            .write(move |connection| Box::pin(settle_and_bill(connection, id, spent, now)))
+            .write(move |connection| Box::pin(settle_and_bill(connection, id, spent, rules, now)))
             .await
     }
 
@@ -39,12 +42,14 @@ async fn settle_and_bill(
     connection: &mut SqliteConnection,
     id: AttemptId,
     spent: Spent,
+    rules: Rules,
     now: Timestamp,
 ) -> Result<()> {
     settle(connection, id, now).await?;
     match attempt::find(connection, id).await? {
         Some(found) if found.spent.cost_usd.is_none() => {
-            bill::book(connection, &found, &spent).await.map(drop)
+            bill::book(connection, &found, &spent).await?;
+            warn::after_booking(connection, found.ticket, rules, now).await
         }
         Some(_) | None => Ok(()),
     }

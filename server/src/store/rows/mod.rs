@@ -8,6 +8,7 @@ pub(crate) mod cleanup;
 pub(crate) mod comment;
 pub(crate) mod event;
 pub(crate) mod event_marks;
+pub(crate) mod notifier;
 pub(crate) mod pause;
 pub(crate) mod ports;
 pub(crate) mod project;

@@ -17,6 +17,7 @@ mod hold_kinds;
 mod inbox;
 mod ledger;
 mod limits;
+mod notifiers;
 mod offline;
 mod pages;
 mod pauses;
@@ -29,6 +30,7 @@ mod sums;
 mod tickets;
 mod traces;
 mod updates;
+mod warnings;
 mod workers;
 mod worktrees;
 
@@ -74,6 +76,7 @@ pub(super) const RULES: Rules = Rules {
     max_workers: 16,
     max_gates: 4,
     max_usd_per_day: None,
+    budget_warning_percent: 80,
     max_descendants: 100,
 };
 const BACKOFF: crate::domain::retry::Backoff = crate::domain::retry::Backoff {

@@ -50,6 +50,7 @@ use crate::store::rows::event_marks::Progress;
 use crate::store::views::events;
 use crate::store::views::history;
 use crate::store::views::inbox;
+use crate::store::views::notifiers;
 use crate::store::views::past_events;
 use crate::store::views::queues;
 use crate::store::views::table;
@@ -313,6 +314,11 @@ async fn a_walk_is_seen() {
     }
 }
 
+/// What a notifier of every kind of event passes on.
+fn all_kinds(projects: Option<Vec<i64>>) -> Part {
+    Part { ticket: None, projects, kinds: EventKind::ALL.to_vec() }
+}
+
 /// Every shape of the statements that are put together.
 #[expect(clippy::too_many_lines, reason = "one line for each statement")]
 fn built() -> Vec<String> {
@@ -322,6 +328,8 @@ fn built() -> Vec<String> {
         accounts::select_funds(ticket, RULES, NOW),
         history::select_waiting(project, "impl", 10, RULES, NOW),
         queues::select_waiting_queues(RULES, NOW),
+        notifiers::select_next(EventSeq(7), &all_kinds(None), 100),
+        notifiers::select_next(EventSeq(7), &all_kinds(Some(vec![1, 2])), 100),
         mark::select_next(&Progress::at(2), 9),
         mark::select_passed(&Progress::at(2), 1, "ticket_closed", 2),
         seek::select_open(WorkerId::from_key(1)),

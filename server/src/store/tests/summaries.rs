@@ -134,6 +134,9 @@ async fn the_summaries_are_the_reviewed_ones_and_every_kind_has_one() {
     super::gates::tell(&bed).await;
     super::cleanup::tell(&bed).await;
     collect(&bed, &mut texts, &mut seen).await;
+    let bed = Bed::new().await;
+    super::warnings::tell(&bed).await;
+    collect(&bed, &mut texts, &mut seen).await;
     let missing: Vec<&str> =
         EventKind::NAMES.into_iter().filter(|name| !seen.contains(name)).collect();
     assert_eq!(missing, Vec::<&str>::new(), "a kind of event without an example");

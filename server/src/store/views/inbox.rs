@@ -1,6 +1,6 @@
 //! What waits for somebody, oldest first, and how much of each kind.
 //!
-//! Four sources, each read from an index of the rows that wait, from a position on and no further than the page: what is
+//! Five sources, each read from an index of the rows that wait, from a position on and no further than the page: what is
 //! closed, and what runs, costs nothing.
 
 use std::collections::BTreeMap;
@@ -18,6 +18,7 @@ use crate::domain::inbox::Held;
 use crate::domain::inbox::Item;
 use crate::domain::inbox::Matter;
 use crate::domain::limits::Limit;
+use crate::domain::notify::Progress;
 use crate::domain::pause::Cause;
 use crate::domain::pause::Pause;
 use crate::domain::pause::Scope;
@@ -30,6 +31,7 @@ use crate::store::db::store::Store;
 use crate::store::money::accounts;
 use crate::store::money::limits;
 use crate::store::rows::checking;
+use crate::store::rows::notifier;
 use crate::store::rows::pause;
 use crate::store::rows::project;
 
@@ -47,6 +49,7 @@ const PAUSES: u8 = 1;
 const QUEUES: u8 = 2;
 const STUCK: u8 = 3;
 const HELD: u8 = 4;
+const NOTIFIERS: u8 = 5;
 
 impl InboxPlace {
     /// The same position in one source: only what has a greater pair comes after it.
@@ -110,10 +113,13 @@ impl Store {
         let start = InboxPlace { since: i64::MIN, ..InboxPlace::default() };
         let after = query.after.unwrap_or(start);
         let fetch = query.limit.saturating_add(1);
-        // Paused scopes and queues and stuck attempts are few, so all of them are read, and counted here.
+        // Paused scopes, queues and notifiers and stuck attempts are few, so all of them are read, and counted here.
         let mut items = pauses(&mut snapshot, project, start, self.rules(), now).await?;
         items.extend(queues(&mut snapshot, project, start.within(QUEUES), i64::MAX).await?);
         items.extend(stuck(&mut snapshot, project, start.within(STUCK), i64::MAX).await?);
+        if project.is_none() {
+            items.extend(notifiers(&mut snapshot).await?);
+        }
         let mut counts = held_counts(&mut snapshot, project).await?;
         for (_, item) in &items {
             *counts.entry(item.kind()).or_default() += 1;
@@ -294,6 +300,18 @@ async fn stuck(
         (place, Item { since: row::time(granted_at), project, matter })
     };
     Ok(rows.into_iter().map(item).collect())
+}
+
+/// The paused notifiers that are still configured. They belong to no project, and hold nothing up.
+async fn notifiers(connection: &mut SqliteConnection) -> Result<Vec<(InboxPlace, Item)>> {
+    let item = |progress: Progress| {
+        let since = progress.paused_at.filter(|_| progress.is_configured)?;
+        let place = InboxPlace { since: since.millis(), source: NOTIFIERS, key: progress.key };
+        let error = progress.error.unwrap_or_default();
+        let matter = Matter::Unheard { notifier: progress.name, error };
+        Some((place, Item { since, project: None, matter }))
+    };
+    Ok(notifier::all(connection).await?.into_iter().filter_map(item).collect())
 }
 
 #[derive(FromRow)]

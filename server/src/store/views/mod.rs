@@ -11,6 +11,7 @@ pub(crate) mod failures;
 pub(crate) mod history;
 pub(crate) mod inbox;
 pub(crate) mod left_running;
+pub(crate) mod notifiers;
 pub(crate) mod past_events;
 pub(crate) mod pauses;
 pub(crate) mod projects;

@@ -18,8 +18,11 @@ use crate::cli::output;
 use crate::config::Config;
 use crate::config::Environment;
 use crate::config::Launcher;
+use crate::domain::notify::Notifier;
 use crate::locate;
+use crate::notify;
 use crate::state;
+use crate::state::owned::Owners;
 use crate::store;
 use crate::store::StoreError;
 use crate::telemetry::chain;
@@ -67,6 +70,22 @@ pub(super) async fn attempts(database: &Path) -> Check {
         Err(StoreError::Unreleased { .. }) => findings::attempts_not_looked_at(),
         Err(error) => findings::attempts_unreadable(&chain(&error)),
     }
+}
+
+/// Whether notifiers can do what the configuration says; none when there is no notifier.
+pub(super) async fn notifiers(config: &Config, database: &Path) -> Vec<Check> {
+    let known = if fs::metadata(database).is_ok_and(|found| found.is_file()) {
+        // The check of the database reports one that cannot be read.
+        store::notifiers_of(database).await.unwrap_or_default()
+    } else {
+        Vec::new()
+    };
+    let owners = Owners::of_client(&config.state_dir);
+    let look = |notifier: &Notifier| {
+        let progress = known.iter().find(|known| known.name == notifier.name);
+        findings::notifier(notifier, notify::unusable(notifier, owners), progress)
+    };
+    config.notifiers.iter().map(look).collect()
 }
 
 pub(super) async fn shim(config: &Config, environment: &Environment) -> Check {

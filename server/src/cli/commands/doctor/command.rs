@@ -72,6 +72,7 @@ async fn all(config: &Config, environment: &Environment) -> Vec<Check> {
         tokio::join!(
             checks::database(&database),
             checks::attempts(&database),
+            checks::notifiers(config, &database),
             checks::shim(config, environment),
             checks::agent(config, environment),
             beside::login(config, environment),
@@ -83,7 +84,7 @@ async fn all(config: &Config, environment: &Environment) -> Vec<Check> {
     };
     // The database is read as a whole, and claude may take seconds to say whether it is logged in.
     let what = "checking the database, the agent and its login";
-    let (in_database, attempts, shim, agent, login, git, units, server, workers) =
+    let (in_database, attempts, notifiers, shim, agent, login, git, units, server, workers) =
         Box::pin(progress::told(what, || None, looking)).await;
     let mut found = vec![
         Check::ok("configuration", file),
@@ -98,6 +99,7 @@ async fn all(config: &Config, environment: &Environment) -> Vec<Check> {
     ];
     found.extend(login);
     found.push(git);
+    found.extend(notifiers);
     found.push(checks::launcher(config.launcher, environment));
     found.extend(units);
     found.extend(beside::port(config));

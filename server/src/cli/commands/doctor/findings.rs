@@ -3,6 +3,9 @@
 
 use super::check::Check;
 use crate::config::Launcher;
+use crate::domain::notify::Notifier;
+use crate::domain::notify::Progress;
+use crate::domain::text;
 use crate::locate;
 use crate::store::Stuck;
 
@@ -66,6 +69,30 @@ pub(super) fn stuck(stuck: &[Stuck]) -> Check {
     let next = "examine its run directory below attempts/. Then discard its result and run the stage again with \
                 `vibe-ensemble worker stop W-N --mode interrupt`, or end the ticket with `vibe-ensemble ticket close T-N`";
     Check::warn(name, format!("stuck: {}", each.collect::<Vec<_>>().join(", ")), next)
+}
+
+/// `unusable` is why it cannot send anything, `progress` what the database knows of it.
+pub(super) fn notifier(
+    notifier: &Notifier,
+    unusable: Option<String>,
+    progress: Option<&Progress>,
+) -> Check {
+    let check = "notifier";
+    let name = &notifier.name;
+    if let Some(why) = unusable {
+        let next = "fix that; the next message is signed with what the file contains then";
+        return Check::fail(check, format!("{name} cannot send anything: {why}"), next);
+    }
+    let failing = progress.and_then(|progress| Some((progress, progress.error.as_deref()?)));
+    let Some((progress, error)) = failing else {
+        return Check::ok(check, format!("{name} to {}", notifier.target.shown()));
+    };
+    let next = format!("fix the cause, then run `vibe-ensemble notify resume {name}`");
+    if progress.paused_at.is_some() {
+        return Check::warn(check, format!("{name} is paused: {error}"), next);
+    }
+    let tries = text::counted(progress.tries, "try").replace("trys", "tries");
+    Check::warn(check, format!("{name} has failed {tries}: {error}"), next)
 }
 
 pub(super) fn no_attempts_yet() -> Check {
@@ -180,10 +207,16 @@ pub(super) fn server_is_silent(holder: &str, url: &str) -> Check {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::domain::id::AttemptId;
+    use crate::domain::id::EventSeq;
     use crate::domain::id::TicketId;
     use crate::domain::id::WorkerId;
+    use crate::domain::notify::Target;
+    use crate::domain::text::Name;
+    use crate::domain::time::Timestamp;
     use crate::snapshot;
 
     #[test]
@@ -195,6 +228,30 @@ mod tests {
             worker: WorkerId::from_key(2),
             trouble: Some("3 processes do not die".to_owned()),
         };
+        let phone = Notifier {
+            name: Name::from_row("phone".to_owned()),
+            events: Notifier::usual_events(),
+            projects: None,
+            target: Target::Command(vec!["/usr/bin/tell".to_owned()]),
+            quiet_hours: None,
+            timeout: Duration::from_secs(30),
+            max_tries: 20,
+        };
+        let at = Timestamp::from_millis(0);
+        let progress = Progress {
+            key: 1,
+            name: phone.name.clone(),
+            is_configured: true,
+            cursor: EventSeq(7),
+            sending: None,
+            tries: 3,
+            not_before: at,
+            error: Some("/usr/bin/tell ended with exit status: 1".to_owned()),
+            failing_since: Some(at),
+            paused_at: None,
+            delivered_at: None,
+        };
+        let paused = Progress { paused_at: Some(at), ..progress.clone() };
         let holder = "process 4711 at 127.0.0.1:3276";
         let mut all = vec![
             space(5000 * MIB, "/state"),
@@ -209,6 +266,10 @@ mod tests {
             unreleased("the database was made by an unreleased version"),
             stuck(&[]),
             stuck(&[Stuck { trouble: None, ..held.clone() }, held]),
+            notifier(&phone, None, None),
+            notifier(&phone, Some("/etc/secret does not exist".to_owned()), None),
+            notifier(&phone, None, Some(&progress)),
+            notifier(&phone, None, Some(&paused)),
             no_attempts_yet(),
             attempts_not_looked_at(),
             attempts_unreadable("could not read the database"),
