@@ -10,6 +10,7 @@ use std::path::Path;
 use e2e::clock_shift::ClockShift;
 use e2e::eventually::eventually;
 use e2e::kept::Kept;
+use e2e::repository::Repository;
 use e2e::server::Setup;
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -87,17 +88,6 @@ pub(crate) enum Story {
 }
 
 impl Story {
-    pub(crate) const ALL: [Self; 8] = [
-        Self::Usual,
-        Self::FirstStart,
-        Self::ShimDies,
-        Self::Collected,
-        Self::Closed,
-        Self::Gated,
-        Self::Judged,
-        Self::Coordinated,
-    ];
-
     /// The story that passes a point.
     pub(crate) fn of(point: &str) -> Self {
         let part = point.split('.').nth(1).unwrap_or_default();
@@ -195,23 +185,7 @@ pub(crate) async fn tell(story: Story, point: Option<&str>, programs: &Programs)
     }
     let repository = kept.repository("shop", "merge").await;
     let directory = kept.directory.clone();
-    let gates = match story {
-        Story::Gated => Some(GATES.to_owned()),
-        Story::Judged => Some(judged(&directory)),
-        Story::Usual
-        | Story::FirstStart
-        | Story::ShimDies
-        | Story::Collected
-        | Story::Closed
-        | Story::Coordinated => None,
-    };
-    if let Some(gates) = gates {
-        for (name, text) in [(".vibe-ensemble.toml", gates.as_str()), (".gitignore", "deps\n")] {
-            fs::write(repository.path.join(name), text).expect("the directory is writable");
-        }
-        repository.git(&["add", "."]);
-        repository.git(&["commit", "--quiet", "-m", "Say what must hold"]);
-    }
+    write_gates(story, &repository, &directory);
     for stage in PLAN {
         kept.worker_type("shop", stage, 1).await;
     }
@@ -266,6 +240,25 @@ pub(crate) async fn tell(story: Story, point: Option<&str>, programs: &Programs)
         }
     }
     told
+}
+
+/// Commits what the gates of a story are, if it has any.
+fn write_gates(story: Story, repository: &Repository, directory: &Path) {
+    let gates = match story {
+        Story::Gated => GATES.to_owned(),
+        Story::Judged => judged(directory),
+        Story::Usual
+        | Story::FirstStart
+        | Story::ShimDies
+        | Story::Collected
+        | Story::Closed
+        | Story::Coordinated => return,
+    };
+    for (name, text) in [(".vibe-ensemble.toml", gates.as_str()), (".gitignore", "deps\n")] {
+        fs::write(repository.path.join(name), text).expect("the directory is writable");
+    }
+    repository.git(&["add", "."]);
+    repository.git(&["commit", "--quiet", "-m", "Say what must hold"]);
 }
 
 /// Asks for the gates of a ticket that one of them holds, waives that one, and waits until the worktree is gone.

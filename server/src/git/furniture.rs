@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use super::error::GitError;
 use super::error::file_error;
-use super::site;
+use crate::beneath;
 
 /// Directories that only hold what this server has git keep. Parents come first.
 const OWN: [&str; 5] = [
@@ -84,7 +84,7 @@ fn moved_within(common: &Path, place: &Path) -> Option<PathBuf> {
 
 fn remove(place: &Path) -> Result<(), GitError> {
     tracing::warn!(place = %place.display(), "a link, a pipe or a device was removed from a place where git keeps a directory or a file");
-    site::remove(place)
+    beneath::remove(place).map_err(file_error(place))
 }
 
 #[cfg(test)]
