@@ -4,6 +4,7 @@ use std::process::Output;
 use std::process::Stdio;
 
 use e2e::bed::Bed;
+use e2e::eventually::eventually;
 use e2e::bed::text;
 use e2e::terminal::Terminal;
 use serde_json::Value;
@@ -133,9 +134,12 @@ async fn a_pause_keeps_its_reason_and_a_started_server_says_that_it_is_paused() 
     assert!(others.contains("Bob") && !others.contains("Ann"), "{others}");
     bed.server.stop().await;
     bed.launch().await;
-    let log = bed.server.log();
     for what in ["the server is still paused", "the project shop is still paused"] {
-        assert!(log.contains(what), "{what}: {log}");
+        eventually(what, || {
+            let log = bed.server.log();
+            std::future::ready(if log.contains(what) { Ok(()) } else { Err(log) })
+        })
+        .await;
     }
 }
 
