@@ -4,8 +4,8 @@ use std::process::Output;
 use std::process::Stdio;
 
 use e2e::bed::Bed;
-use e2e::eventually::eventually;
 use e2e::bed::text;
+use e2e::eventually::eventually;
 use e2e::terminal::Terminal;
 use serde_json::Value;
 use serde_json::json;
