@@ -36,7 +36,7 @@ const ONLY: &str = "VIBE_ENSEMBLE_TEST_POINTS";
 const AT_ONCE: usize = 8;
 
 /// The points to which whoever runs the tests confines them.
-#[expect(clippy::disallowed_methods, reason = "the tests are told by the environment")]
+#[expect(clippy::disallowed_methods, reason = "whoever runs the tests chooses by the environment")]
 fn chosen() -> Option<String> {
     std::env::var(ONLY).ok()
 }
