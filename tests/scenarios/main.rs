@@ -61,6 +61,7 @@ mod pauses;
 mod pipeline;
 mod pipes;
 mod planning;
+mod plants;
 mod plugin;
 mod printed_json;
 mod project_settings;
