@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+
+use tokio::process::Command;
 
 #[e2e::scenario]
 async fn every_planted_bug_still_fits_the_source() {
@@ -17,6 +18,7 @@ async fn every_planted_bug_still_fits_the_source() {
             .arg(&path)
             .current_dir(root)
             .output()
+            .await
             .expect("git runs");
         let said = String::from_utf8_lossy(&checked.stderr);
         assert!(checked.status.success(), "{}: {said}", path.display());
