@@ -20,13 +20,14 @@ pub async fn unknown(
     if queues.iter().any(|queue| queue.worker_type == worker_type) {
         return Ok(None);
     }
-    let whose =
-        project.map_or_else(|| "No project".to_owned(), |name| format!("The project {name}"));
-    let has = if project.is_some() { "has no" } else { "has a" };
+    let (nobody_has, lists) = match project {
+        Some(name) => (format!("The project {name} has no"), format!("type list {name}")),
+        None => ("No project has a".to_owned(), "queue list".to_owned()),
+    };
     let names = queues.iter().map(|queue| queue.worker_type.as_str());
     let nearest = nearest::near(worker_type, names);
     let meant = nearest.map(|name| format!(" Did you mean {name}?")).unwrap_or_default();
     Ok(Some(format!(
-        "{whose} {has} worker type {worker_type}.{meant} `vibe-ensemble type list` lists them."
+        "{nobody_has} worker type {worker_type}.{meant} `vibe-ensemble {lists}` lists them."
     )))
 }
