@@ -57,20 +57,31 @@ pub(super) struct Launches {
 impl Launches {
     /// Launches what is wanted and permitted; `workers` are all that are not stopped.
     pub(super) async fn launch(&self, workers: &[Worker], now: Timestamp) -> Result<()> {
-        self.launch_offline().await?;
         let allowed = self.gate.allows(Instant::now());
-        if allowed == 0 {
-            return Ok(());
+        if allowed > 0 {
+            self.plan(workers, allowed, now).await?;
         }
+        let unlaunched = self.store.unlaunched().await?;
+        let (online, offline): (Vec<Worker>, Vec<Worker>) =
+            unlaunched.into_iter().partition(|worker| worker.has_network);
+        self.launch_up_to(allowed, online, &self.gate).await?;
+        let allowed = self.offline_gate.allows(Instant::now());
+        self.launch_up_to(allowed, offline, &self.offline_gate).await
+    }
+
+    /// Writes the rows of workers that queues need, and retires those that keep others from a slot.
+    async fn plan(&self, workers: &[Worker], allowed: usize, now: Timestamp) -> Result<()> {
         let (queues, live) = self.store.waiting_queues(now).await?;
         let agents: Vec<Worker> =
             workers.iter().filter(|worker| worker.kind == WorkerKind::Agent).cloned().collect();
         for worker in slots::retirements(&queues, &agents, self.store.rules().max_workers) {
             self.store.retire(worker, now).await?;
         }
+        let mut left = allowed;
         // While the gate allows single tries, no more rows are written than launches are tried.
-        let mut left =
-            if allowed == 1 { 1 - self.unlaunched(true).await?.len().min(1) } else { allowed };
+        if allowed == 1 && self.store.unlaunched().await?.iter().any(|worker| worker.has_network) {
+            left = 0;
+        }
         for (index, count) in queue::launches(&queues, live, self.store.rules().max_workers) {
             let count = count.min(i64::try_from(left).unwrap_or(i64::MAX));
             left -= usize::try_from(count).unwrap_or_default();
@@ -79,36 +90,19 @@ impl Launches {
                 self.store.plan_launches(queue.project, &queue.worker_type, count, now).await?;
             }
         }
-        let mut launched = false;
-        for worker in self.unlaunched(true).await?.into_iter().take(allowed) {
-            launched |= self.launch_one(worker).await?;
-        }
-        if !launched && allowed == 1 {
-            self.gate.unused();
-        }
         Ok(())
     }
 
-    /// The same for workers without a network, whose rows exist.
-    async fn launch_offline(&self) -> Result<()> {
-        let allowed = self.offline_gate.allows(Instant::now());
-        if allowed == 0 {
-            return Ok(());
-        }
+    /// Launches as many of these as their gate allows.
+    async fn launch_up_to(&self, allowed: usize, workers: Vec<Worker>, gate: &Gate) -> Result<()> {
         let mut launched = false;
-        for worker in self.unlaunched(false).await?.into_iter().take(allowed) {
+        for worker in workers.into_iter().take(allowed) {
             launched |= self.launch_one(worker).await?;
         }
         if !launched && allowed == 1 {
-            self.offline_gate.unused();
+            gate.unused();
         }
         Ok(())
-    }
-
-    async fn unlaunched(&self, has_network: bool) -> Result<Vec<Worker>> {
-        let mut found = self.store.unlaunched().await?;
-        found.retain(|worker| worker.has_network == has_network);
-        Ok(found)
     }
 
     /// What slows launches of such a worker down.

@@ -105,12 +105,15 @@ pub fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// A number of things, each called by this noun, whose plural ends in s: 1 ticket, 2 tickets.
+/// A number of things, each called by this noun, whose plural is regular: 1 ticket, 2 tickets, 3 tries.
 #[must_use]
 pub fn counted(number: impl fmt::Display, noun: &str) -> String {
     let number = number.to_string();
-    let plural = if number == "1" { "" } else { "s" };
-    format!("{number} {noun}{plural}")
+    match noun.strip_suffix('y') {
+        _ if number == "1" => format!("{number} {noun}"),
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{number} {stem}ies"),
+        Some(_) | None => format!("{number} {noun}s"),
+    }
 }
 
 /// Things one after the other; of many, the first and how many more there are.

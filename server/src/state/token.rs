@@ -7,7 +7,6 @@
 //! other one belongs to someone else.
 
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use shim_protocol::plain_file;
@@ -24,8 +23,9 @@ use crate::state::files::TOKEN;
 use crate::state::holder::Origin;
 use crate::state::holder::TokenFile;
 use crate::state::lock;
-use crate::state::owned;
 use crate::state::owned::Owners;
+use crate::state::secret;
+use crate::state::secret::Unfit;
 
 /// The option that names the file.
 pub const OPTION: &str = "token_file";
@@ -33,8 +33,6 @@ pub const OPTION: &str = "token_file";
 const SHORTEST: usize = 32;
 /// A longer file is not a token.
 const LONGEST_FILE: u64 = 4096;
-/// Where systemd keeps the credentials of the system's services.
-const CREDENTIALS_OF_SYSTEM: &str = "/run/credentials";
 
 impl TokenFile {
     /// The file that the configuration names. The one in the state directory is the server's own,
@@ -134,47 +132,25 @@ pub fn read(path: &Path) -> Result<Option<String>, StateError> {
     }
 }
 
-/// The token in somebody else's file, whose owner may have made any mistake. The file is opened
-/// once, and that open file is judged and read, whatever its path leads to by then.
+/// The token in somebody else's file, whose owner may have made any mistake.
 fn given(path: &Path, by: &str, owners: Owners) -> Result<String, TokenError> {
-    let (named, by) = (|| path.to_owned(), || by.to_owned());
-    let failed = |source: io::Error| {
-        if source.kind() == io::ErrorKind::NotFound {
-            TokenError::Missing { path: named(), by: by() }
-        } else if source.kind() == io::ErrorKind::InvalidInput {
-            // A pipe would be empty at the next reading, or block it.
-            TokenError::NoToken { path: named(), by: by() }
-        } else {
-            TokenError::Unreadable { path: named(), by: by(), source }
+    let (path, by) = (path.to_owned(), by.to_owned());
+    let bytes = match secret::judged(&path, owners) {
+        Ok(bytes) => bytes,
+        Err(Unfit::Missing) => return Err(TokenError::Missing { path, by }),
+        Err(Unfit::NoFile | Unfit::TooLong) => return Err(TokenError::NoToken { path, by }),
+        Err(Unfit::Open(mode)) => return Err(TokenError::Open { path, by, mode }),
+        Err(Unfit::Place(StateError::Foreign { at, fault, .. })) => {
+            return Err(TokenError::Foreign { path, by, at, fault });
         }
+        Err(Unfit::Place(error)) => {
+            let source = io::Error::other(error);
+            return Err(TokenError::Unreadable { path, by, source });
+        }
+        Err(Unfit::Unreadable(source)) => return Err(TokenError::Unreadable { path, by, source }),
     };
-    let file = plain_file::open_linked(path).map_err(failed)?;
-    let found = file.metadata().map_err(failed)?;
-    if found.len() > LONGEST_FILE {
-        return Err(TokenError::NoToken { path: named(), by: by() });
-    }
-    let mode = found.mode() & 0o7777;
-    if mode & open_to_others(path, found.uid()) != 0 {
-        return Err(TokenError::Open { path: named(), by: by(), mode });
-    }
-    let judged = owned::check(path, owners).and_then(|()| owned::check_file(path, &file, owners));
-    judged.map_err(|error| {
-        if let StateError::Foreign { at, fault, .. } = error {
-            return TokenError::Foreign { path: named(), by: by(), at, fault };
-        }
-        TokenError::Unreadable { path: named(), by: by(), source: io::Error::other(error) }
-    })?;
-    let bytes = plain_file::whole(file, LONGEST_FILE).map_err(failed)?;
     let token = String::from_utf8(bytes).ok().and_then(|text| token_in(&text));
-    token.ok_or_else(|| TokenError::NoToken { path: named(), by: by() })
-}
-
-/// The bits of a mode that give others access to a token. Somebody else's file may be open to this
-/// user through its group; in systemd's credentials those bits are the mask of an access list that
-/// names this user alone.
-pub(super) fn open_to_others(path: &Path, owner: u32) -> u32 {
-    let through_group = owner != nix::unistd::geteuid().as_raw();
-    if through_group || path.starts_with(CREDENTIALS_OF_SYSTEM) { 0o037 } else { 0o077 }
+    token.ok_or(TokenError::NoToken { path, by })
 }
 
 fn token_in(text: &str) -> Option<String> {
@@ -232,14 +208,5 @@ mod tests {
             write(good.as_bytes(), mode);
             refused(what);
         }
-    }
-
-    #[test]
-    fn a_group_may_give_this_user_access_to_anothers_file_and_to_systemds() {
-        let (own, other) = (nix::unistd::geteuid().as_raw(), u32::MAX);
-        assert_eq!(open_to_others(Path::new("/etc/token"), own), 0o077);
-        assert_eq!(open_to_others(Path::new("/etc/token"), other), 0o037);
-        let credential = Path::new("/run/credentials/vibe-ensemble.service/coordinator-token");
-        assert_eq!(open_to_others(credential, own), 0o037);
     }
 }

@@ -19,6 +19,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 
 use super::LaunchError;
+use crate::domain::gates::offline;
 
 /// How long systemd may take to start a unit, and its shim to answer.
 const START_TIMEOUT: Duration = Duration::from_secs(25);
@@ -33,7 +34,7 @@ pub(super) struct Sockets {
 
 pub(super) const WORKERS: Sockets =
     Sockets { unit: "vibe-ensemble-worker.socket", limit: "max_workers" };
-pub(super) const GATES: Sockets = Sockets { unit: "vibe-ensemble-gate.socket", limit: "max_gates" };
+pub(super) const GATES: Sockets = Sockets { unit: offline::SOCKET, limit: "max_gates" };
 
 impl Sockets {
     pub(super) const fn at(self, socket: &Path) -> Listener<'_> {

@@ -37,8 +37,12 @@ pub(crate) async fn is_up_to_date(connection: &mut SqliteConnection) -> bool {
         sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations WHERE success")
             .fetch_one(connection)
             .await;
-    let newest = MIGRATIONS.iter().map(|migration| migration.version).max();
-    applied.ok() == newest
+    applied.ok() == newest()
+}
+
+/// The newest migration of this version.
+fn newest() -> Option<i64> {
+    MIGRATIONS.iter().map(|migration| migration.version).max()
 }
 
 /// Refuses a database with a migration that this version does not know.
@@ -46,12 +50,11 @@ pub(crate) async fn refuse_newer(
     path: &Path,
     connection: &mut SqliteConnection,
 ) -> std::result::Result<(), StoreError> {
-    let newest: Option<i64> = sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations")
+    let applied: Option<i64> = sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations")
         .fetch_one(connection)
         .await
         .map_err(StoreError::Statement)?;
-    let known = MIGRATIONS.iter().map(|migration| migration.version).max();
-    match newest.filter(|newest| Some(*newest) > known) {
+    match applied.filter(|applied| Some(*applied) > newest()) {
         Some(migration) => Err(StoreError::Newer { path: path.to_owned(), migration }),
         None => Ok(()),
     }

@@ -59,14 +59,8 @@ impl TryFrom<Row> for Progress {
 
 /// Every notifier that is or was configured, by name.
 pub(crate) async fn all(connection: &mut SqliteConnection) -> Result<Vec<Progress>> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT notifier_id, name, is_configured, cursor, message_id, sending, tries, not_before, error, failing_since,
-                paused_at, delivered_at
-           FROM notifier
-          ORDER BY name",
-    )
-    .fetch_all(connection)
-    .await?;
+    let rows: Vec<Row> =
+        sqlx::query_as("SELECT * FROM notifier ORDER BY name").fetch_all(connection).await?;
     let read: std::result::Result<_, StoreError> =
         rows.into_iter().map(Progress::try_from).collect();
     Ok(read?)
@@ -76,14 +70,9 @@ pub(crate) async fn find(
     connection: &mut SqliteConnection,
     name: &Name,
 ) -> Result<Option<Progress>> {
-    let row: Option<Row> = sqlx::query_as(
-        "SELECT notifier_id, name, is_configured, cursor, message_id, sending, tries, not_before, error, failing_since,
-                paused_at, delivered_at
-           FROM notifier
-          WHERE name = ?1",
-    )
-    .bind(name.as_str())
-    .fetch_optional(connection)
-    .await?;
+    let row: Option<Row> = sqlx::query_as("SELECT * FROM notifier WHERE name = ?1")
+        .bind(name.as_str())
+        .fetch_optional(connection)
+        .await?;
     Ok(row.map(Progress::try_from).transpose()?)
 }

@@ -91,7 +91,7 @@ pub(super) fn notifier(
     if progress.paused_at.is_some() {
         return Check::warn(check, format!("{name} is paused: {error}"), next);
     }
-    let tries = text::counted(progress.tries, "try").replace("trys", "tries");
+    let tries = text::counted(progress.tries, "try");
     Check::warn(check, format!("{name} has failed {tries}: {error}"), next)
 }
 

@@ -14,12 +14,11 @@ use crate::cli::commands::doctor::check::Check;
 use crate::config::Config;
 use crate::config::Environment;
 use crate::config::Launcher;
+use crate::domain::gates::offline::SOCKET as GATES;
 
 const SERVER: &str = "vibe-ensemble.service";
 /// Both are needed: one for clients and workers to dial, one to launch workers.
 const SOCKETS: [&str; 2] = ["vibe-ensemble.socket", "vibe-ensemble-worker.socket"];
-/// Needed by gates that must have no network.
-const GATES: &str = "vibe-ensemble-gate.socket";
 /// The runtime directory of the system's server, as its units have it.
 const SYSTEM_RUNTIME_DIR: &str = "/run/vibe-ensemble";
 /// How long systemd may take to answer.
