@@ -195,7 +195,7 @@ pub enum Command {
     Inbox(Inbox),
     /// List, test and resume notifiers: commands and webhooks that receive events
     ///
-    /// A notifier is a table notify of the configuration file. One whose messages do not arrive is paused after many tries; what
+    /// A notifier is a table `[[notify]]` of the configuration file. One whose messages do not arrive is paused after many tries; what
     /// happens meanwhile is kept for it.
     Notify(Notify),
     /// Explain why a ticket is not running, and what would start it
